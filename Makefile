@@ -1,0 +1,14 @@
+# One line each: start.sh does the work, so that a machine without make can do the same.
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY = VENV='$(VENV)' ./start.sh --prepare test
+
+.PHONY: help start stop test check sim bench lock
+help: ; @awk -F ' [#][#] ' '/^[a-z]+:/ {sub(/:.*/, "", $$1); printf "  make %-7s %s\n", $$1, $$2}' Makefile ## this list
+start: ; @./start.sh $(MAKEOVERRIDES) ## run the demo, or MODE=master, MODE=worker; README.md lists the settings
+stop: ; @./start.sh stop $(MAKEOVERRIDES) ## stop what `make start` started (with the same DATA)
+test: check ; @$(BIN)/python -m pytest -n auto $(ARGS) ## install what the tests need, check, run the suite
+check: ; @$(READY) && $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ## format, lint, strict types
+sim: ; @$(READY) && SEED=$(SEED) $(BIN)/python -m pytest -q tests/sim $(ARGS) ## fleets on simulated time; SEED=n repeats one run
+bench: ; @VENV='$(VENV)' ./start.sh bench $(ARGS) ## e.g. ARGS='ingest --seconds 5': one JSON object on stdout
+lock: ; @$(READY) && $(BIN)/python -m pip install --quiet 'pip-tools>=7.6,<8' && $(BIN)/pip-compile -o requirements.lock && $(BIN)/pip-compile --extra test -c requirements.lock -o requirements-test.lock ## choose new versions of the dependencies

@@ -1,0 +1,172 @@
+"""The edge agent: the buffer, the way to the hubs, and the calls that come back down."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge.buffer import Buffer
+from edge.drain import Drain
+from edge.heartbeat import Heartbeats
+from edge.hubs import Hubs, HubView
+from edge.identity import Identity
+from edge.link import Link
+from edge.shipper import Shipper
+from shared.beat import Beat
+from shared.errors import RpcError
+from shared.runtime import HttpClient, Runtime
+
+VMS_IN_BEAT_MAX = 1000
+DRAIN_SECONDS_MAX = 24 * 3600.0
+
+Method = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the agent asks its machine; simulations answer for an invented one."""
+
+    facts: Callable[[], dict[str, Any]]
+    load: Callable[[], dict[str, Any]]
+    vms: Callable[[], list[dict[str, Any]]] = list
+
+
+@dataclass(slots=True)
+class Agent:
+    """Owns the loops of one edge; `methods` are the calls that hubs may make."""
+
+    identity: Identity
+    buffer: Buffer
+    runtime: Runtime
+    masters: Sequence[str]
+    cluster_key: str
+    host: Host
+    methods: dict[str, Method] = field(default_factory=dict)
+    hubs: Hubs = field(init=False)
+    client: HttpClient = field(init=False)
+    heartbeats: Heartbeats = field(init=False)
+    shipper: Shipper = field(init=False)
+    _headers: dict[str, str] = field(init=False)
+    _tasks: asyncio.TaskGroup | None = None
+    _facts: dict[str, Any] = field(default_factory=dict)
+    _facts_number: int = 0
+    _beat: int = 0
+
+    def __post_init__(self) -> None:
+        headers = {
+            "authorization": f"Bearer {self.cluster_key}",
+            "x-headwater-node": self.identity.node_id,
+            "x-headwater-node-key": self.identity.node_key,
+        }
+        self.hubs = Hubs(self.identity.node_id)
+        self.client = self.runtime.http()
+        self.shipper = Shipper(self.buffer, self.hubs, self.client, self.runtime, headers)
+        self.heartbeats = Heartbeats(
+            self.hubs, self.client, self.runtime, headers, self.compose, self._reach
+        )
+        drain = Drain(self.buffer, self.hubs, self.shipper, self.heartbeats)
+        self.methods["edge.buffer"] = self._call_buffer
+        self.methods["edge.drain"] = lambda params: _call_drain(drain, params)
+        self._headers = headers
+
+    async def run(self) -> None:
+        """Keep everything going, for ever; cancel to stop."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self.buffer.run())
+                self._reach(self.hubs.learn(self.masters))
+                tasks.create_task(self.shipper.run())
+                tasks.create_task(self.shipper.sweep())
+        finally:
+            await self.client.close()
+
+    def _reach(self, views: Sequence[HubView]) -> None:
+        """Begin to beat and link to hubs that we have just learned of."""
+        if self._tasks is None:
+            return
+        for view in views:
+            link = Link(view, self.runtime, self._headers, self.answer)
+            self._tasks.create_task(self.heartbeats.run(view))
+            self._tasks.create_task(link.run())
+
+    async def answer(self, method: str, params: dict[str, Any]) -> Any:
+        """Answer a call, from a hub's link or the local admin socket; raises RpcError."""
+        handler = self.methods.get(method)
+        if handler is None:
+            raise RpcError("method_not_found", f"this edge has no method {method}")
+        return await handler(params)
+
+    def compose(self) -> Beat:
+        """The next heartbeat."""
+        facts = self.host.facts()
+        if facts != self._facts:
+            self._facts, self._facts_number = facts, self._facts_number + 1
+        self._beat += 1
+        vms = self.host.vms()
+        return Beat(
+            node_id=self.identity.node_id,
+            incarnation=self.identity.incarnation,
+            beat=self._beat,
+            epoch=self.buffer.epoch,
+            facts_number=self._facts_number,
+            facts=facts,
+            load=self.host.load(),
+            buffer=self.describe_buffer(),
+            vms=vms[:VMS_IN_BEAT_MAX],
+            vms_total=len(vms),
+        )
+
+    def describe_buffer(self) -> dict[str, Any]:
+        """What the buffer holds, how far the hubs are, and the sums that must balance."""
+        state, totals = self.buffer.state(), self.buffer.totals
+        pending = self.buffer.seqs - self.hubs.accepted() - self.hubs.safe()
+        oldest = state.oldest_ms
+        return {
+            "epoch": state.epoch,
+            "head_seq": state.head_seq,
+            "chunks": state.chunks,
+            "records": state.records,
+            "bytes": state.stored_bytes,
+            "oldest_age_s": None if oldest is None else (self.runtime.wall_ms() - oldest) / 1000,
+            "accepted_seq": self.hubs.accepted().last,
+            "safe_seq": self.hubs.safe().last,
+            "pending_chunks": pending.count,
+            "dead_letters": state.dead_letters,
+            "produced_records": totals.produced_records,
+            "safe_records": totals.safe_records,
+            "rejected_records": totals.rejected_records,
+            "last_error": self.shipper.last_error,
+        }
+
+    async def _call_buffer(self, params: dict[str, Any]) -> dict[str, Any]:
+        if params:
+            raise RpcError("invalid_params", f"edge.buffer knows no parameter {next(iter(params))}")
+        now = asyncio.get_running_loop().time()
+        hubs = [
+            {
+                "hub_id": view.hub_id,
+                "url": view.url,
+                "linked": view.linked,
+                "have_seq": view.have.last,
+                "safe_seq": view.safe.last,
+                "answered_s_ago": None
+                if view.last_answer_at is None
+                else now - view.last_answer_at,
+                "error": view.last_error,
+            }
+            for view in self.hubs.views.values()
+        ]
+        return {"node_id": self.identity.node_id, **self.describe_buffer(), "hubs": hubs}
+
+
+async def _call_drain(drain: Drain, params: dict[str, Any]) -> dict[str, Any]:
+    unknown = params.keys() - {"deadline_s", "request_id"}
+    if unknown:
+        raise RpcError("invalid_params", f"edge.drain knows no parameter {min(unknown)}")
+    deadline = params.get("deadline_s", 600.0)
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float):
+        raise RpcError("invalid_params", "deadline_s must be a number of seconds")
+    if not 0 <= deadline <= DRAIN_SECONDS_MAX:
+        raise RpcError("invalid_params", f"deadline_s must be 0 to {DRAIN_SECONDS_MAX:.0f}")
+    return await drain.run(float(deadline))

@@ -1,0 +1,172 @@
+"""Starts an edge in this process: settings in, sockets bound, everything owned until a signal comes."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edge.agent import Agent, Host
+from edge.buffer import Buffer, BufferLimits
+from edge.facts import host_facts, host_load
+from edge.identity import take_up
+from edge.link import answer_message
+from edge.receive.counters import ReceiveCounters
+from edge.receive.host import HostMetrics
+from edge.receive.otlp import otlp_app
+from edge.receive.tail import FileTail
+from edge.settings import EdgeSettings
+from edge.vm.model import VmEvent, VmSettings
+from edge.vm.service import VmService
+from shared.errors import BufferFull
+from shared.otlp_make import Event, event_part
+from shared.runtime import Runtime, system_runtime
+from shared.serve import Server, bind, bind_unix, run_until_signalled, server
+
+ADMIN_SOCKET = "edge.sock"
+VM_FOLDER = "vms"
+
+
+def run(settings: EdgeSettings) -> int:
+    """Run an edge until SIGTERM or Ctrl-C; returns the exit code. Raises SettingsError."""
+    return run_until_signalled(lambda stopping: serve(settings, system_runtime(), stopping))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    agent: Agent
+    vms: VmService
+    loops: Sequence[Callable[[], Awaitable[None]]]
+    receiver: Server
+    admin: Server
+
+
+async def serve(settings: EdgeSettings, runtime: Runtime, stopping: asyncio.Event) -> None:
+    """Serve until `stopping` is set; what was acknowledged is on disk at every moment."""
+    listener = bind(settings.otlp_host, settings.otlp_port)
+    admin_listener = bind_unix(settings.data / ADMIN_SOCKET)
+    parts = await _build(settings, runtime)
+    await parts.vms.open()
+    serving = [
+        asyncio.create_task(parts.receiver.serve([listener])),
+        asyncio.create_task(parts.admin.serve([admin_listener])),
+    ]
+    loops = asyncio.create_task(_run_all(parts.loops))
+    signalled = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({loops, signalled, *serving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # First no new data, then the VMs while their events can still be kept, then the log.
+        parts.receiver.stop()
+        parts.admin.stop()
+        await asyncio.gather(*serving)
+        await parts.vms.close()
+        signalled.cancel()
+        await _end(loops)
+        parts.agent.buffer.close()
+        (settings.data / ADMIN_SOCKET).unlink(missing_ok=True)
+
+
+async def _run_all(loops: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for loop in loops:
+            tasks.create_task(_as_coroutine(loop))
+
+
+async def _as_coroutine(loop: Callable[[], Awaitable[None]]) -> None:
+    await loop()
+
+
+async def _end(loops: "asyncio.Task[None]") -> None:
+    loops.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await loops
+
+
+async def _build(settings: EdgeSettings, runtime: Runtime) -> _Parts:
+    identity = take_up(settings.data, settings.node_id)
+    limits = BufferLimits(bytes_max=settings.buffer_bytes_max)
+    buffer = await Buffer.open(
+        settings.data, identity.node_id, runtime, limits, settings.synchronous
+    )
+    masters = [master.url for master in settings.masters]
+    host = Host(host_facts, host_load)
+    agent = Agent(identity, buffer, runtime, masters, settings.cluster_key, host)
+    vms = _vm_service(settings, runtime, buffer, agent.heartbeats.beat_now)
+    agent.host = replace(host, vms=vms.summary)
+    for method in vms.methods:
+        agent.methods[method] = _vm_method(vms, method)
+    counters = ReceiveCounters(CollectorRegistry())
+    return _Parts(
+        agent,
+        vms,
+        [agent.run, vms.run, *_sources(settings, runtime, buffer)],
+        server(otlp_app(buffer, counters, offload=runtime.offload)),
+        server(admin_app(agent)),
+    )
+
+
+def _sources(
+    settings: EdgeSettings, runtime: Runtime, buffer: Buffer
+) -> list[Callable[[], Awaitable[None]]]:
+    sources: list[Callable[[], Awaitable[None]]] = []
+    node_id = settings.node_id
+    if settings.host_metrics_seconds > 0:
+        seconds = settings.host_metrics_seconds
+        sources.append(HostMetrics(runtime, buffer, node_id, seconds).run)
+    if settings.tail:
+        sources.append(FileTail(runtime, buffer, node_id, settings.tail).run)
+    return sources
+
+
+def _vm_service(
+    settings: EdgeSettings, runtime: Runtime, buffer: Buffer, changed: Callable[[], None]
+) -> VmService:
+    resource = {"service.name": "headwater-edge", "headwater.node": settings.node_id}
+
+    async def emit(event: VmEvent) -> None:
+        attributes = {"vm.id": event.vm_id, "vm.name": event.vm_name, **event.attributes}
+        made = Event(event.time_ns, event.name, event.severity, event.text, attributes)
+        with contextlib.suppress(BufferFull):  # The VM's own history keeps it; data comes first.
+            await buffer.append(event_part(resource, "headwater.vm", [made]))
+
+    return VmService(
+        settings.data / VM_FOLDER,
+        settings.node_id,
+        runtime,
+        VmSettings(
+            on_stop="stop" if settings.vms_on_stop == "stop" else "leave",
+            allow_unisolated=settings.allow_unisolated,
+            templates=settings.templates,
+        ),
+        emit,
+        changed,
+    )
+
+
+def _vm_method(vms: VmService, method: str) -> Callable[[dict[str, Any]], Awaitable[Any]]:
+    return lambda params: vms.call(method, params)
+
+
+def admin_app(agent: Agent) -> Starlette:
+    """JSON-RPC for people on this machine, over a socket that only the owner can open."""
+
+    async def rpc(request: Request) -> Response:
+        answer = await answer_message(await request.body(), agent.answer)
+        if answer is None:
+            return Response(status_code=204)
+        return Response(answer, media_type="application/json")
+
+    return Starlette(routes=[Route("/rpc", rpc, methods=["POST"])])
+
+
+def socket_path(data: Path) -> Path:
+    """Where the admin socket of an edge with this data folder is."""
+    return data / ADMIN_SOCKET

@@ -1,0 +1,77 @@
+"""`headwater edge run`: find the key, claim the folder, and hand over to the edge itself."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from edge.settings import EdgeSettings
+from shared import log
+from shared.address import Address, as_seen_here, is_loopback
+from shared.errors import SettingsError, Unavailable
+from shared.folder import find_cluster_key, prepare_folder
+from shared.greeting import greet_when_ready, screen, wants_colours
+from shared.options import settings_flags
+from shared.pidfile import PidFile
+from shared.settings import load
+
+
+@click.group()
+def edge() -> None:
+    """Run an edge on this machine."""
+
+
+@edge.command("run")
+@settings_flags("edge")
+def run(config: Path | None, **flags: object) -> None:
+    """Run an edge until it is told to stop."""
+    loaded = load(EdgeSettings, "edge", environ=os.environ, flags=flags, file=config)
+    sys.exit(run_edge(loaded.settings, greet=False))
+
+
+def run_edge(settings: EdgeSettings, *, greet: bool) -> int:
+    """Run an edge until it is told to stop; returns its exit code. Raises SettingsError."""
+    from edge.app import run as run_app  # Late: it loads the whole edge.
+
+    prepare_folder(settings.data)
+    with PidFile(settings.data):
+        settings = replace(settings, cluster_key=cluster_key(settings))
+        log.configure(settings.log_level, [settings.cluster_key])
+        if greet:
+            greet_when_ready(f"{_otlp_url(settings)}/livez", lambda: _greet(settings))
+        try:
+            return run_app(settings)
+        except Unavailable as error:  # Not to be had at the start: a person must look.
+            raise SettingsError(str(error)) from error
+
+
+def cluster_key(settings: EdgeSettings) -> str:
+    """The key to use: the given one, the one in the folder, or that of a hub on this machine."""
+    if settings.cluster_key:
+        return settings.cluster_key
+    # A key that lies about here belongs to the hubs here, and is not for others to see.
+    nearby = all(is_loopback(master.host) for master in settings.masters)
+    found = find_cluster_key(settings.data, nearby=nearby)
+    if found:
+        return found
+    raise SettingsError(
+        "an edge needs the CLUSTER_KEY of its hubs: copy the line that a hub shows at its start, "
+        "or the text of its file cluster.key"
+    )
+
+
+def _otlp_url(settings: EdgeSettings) -> str:
+    return Address(as_seen_here(settings.otlp_host), settings.otlp_port).url
+
+
+def _greet(settings: EdgeSettings) -> None:
+    lines = [
+        (settings.node_id, f"{_otlp_url(settings)}  (OTLP/HTTP: logs, metrics, traces)"),
+        ("Hubs", ", ".join(master.url for master in settings.masters)),
+        ("Data", str(settings.data.absolute())),
+        ("Stop", f"Ctrl-C here, or in another terminal: make stop DATA={settings.data.parent}"),
+    ]
+    colours = wants_colours(sys.stdout)
+    click.echo(screen("Headwater runs: one edge.", lines, colours=colours))

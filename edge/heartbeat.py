@@ -1,0 +1,92 @@
+"""Tells every hub, at the pace it asks for, that this edge lives and how it is."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge.hubs import Hubs, HubView, answered, failed
+from shared.backoff import Backoff, backoff_seconds
+from shared.beat import Beat, BeatReply, read_beat_reply, write
+from shared.errors import BadInput, HeadwaterError, Refused, Unreachable
+from shared.ranges import from_wire
+from shared.runtime import HttpClient, Runtime
+from shared.tasks import Bell
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS_MAX = 5.0
+INTERVAL_SECONDS = 5.0  # Until a hub has said what it wants.
+JITTER = 0.1  # A tenth either way keeps a fleet from beating in step.
+COALESCE_SECONDS = 0.05  # Several changes at once are one beat.
+
+# A hub that comes back should hear of us soon: one small request, so it can be often.
+_RETRY = Backoff(seconds_initial=0.5, seconds_max=10.0)
+
+
+@dataclass(slots=True)
+class Heartbeats:
+    """Beats to all hubs; `beat_now` after a change that people wait to see."""
+
+    hubs: Hubs
+    client: HttpClient
+    runtime: Runtime
+    headers: dict[str, str]
+    compose: Callable[[], Beat]
+    discovered: Callable[[list[HubView]], None]
+    _bells: dict[str, Bell] = field(default_factory=dict)
+
+    def beat_now(self) -> None:
+        """Beat to every hub without waiting for the interval to end."""
+        for bell in self._bells.values():
+            bell.ring()
+
+    async def run(self, view: HubView) -> None:
+        """Beat to one hub for ever."""
+        bell = self._bells.setdefault(view.url, Bell())
+        failures = 0
+        while True:
+            try:
+                seconds = await self._beat(view)
+                failures = 0
+            except HeadwaterError as error:
+                self._note_failure(view, error)
+                seconds = backoff_seconds(failures, _RETRY, self.runtime.rng)
+                failures += 1
+            if await bell.wait(seconds):
+                await asyncio.sleep(COALESCE_SECONDS)
+
+    def _note_failure(self, view: HubView, error: HeadwaterError) -> None:
+        if view.last_error != str(error):
+            log.warning("heartbeat: %s", error)
+        failed(view, asyncio.get_running_loop().time(), str(error))
+
+    async def _beat(self, view: HubView) -> float:
+        beat = self.compose()
+        reply = await self.client.request(
+            "POST",
+            f"{view.url}/edge/heartbeat",
+            body=write(beat),
+            headers={**self.headers, "content-type": "application/json"},
+            timeout_seconds=BEAT_SECONDS_MAX,
+        )
+        if reply.status in (401, 403):
+            raise Refused(
+                f"{view.url} refuses this edge: {reply.body[:300].decode('utf-8', 'replace')}"
+            )
+        if reply.status != 200:
+            raise Unreachable(view.url, f"HTTP {reply.status}", sent=True)
+        return self._take_note(view, beat, read_beat_reply(reply.body))
+
+    def _take_note(self, view: HubView, beat: Beat, reply: BeatReply) -> float:
+        if not 0 < reply.interval_seconds <= 3600:
+            raise BadInput(f"{view.url} asks for a beat every {reply.interval_seconds} s")
+        view.hub_id = reply.hub_id
+        have, safe = from_wire(reply.have), from_wire(reply.safe)
+        answered(view, asyncio.get_running_loop().time(), have, safe)
+        unknown = [url for hub_id, url in reply.hubs.items() if not self.hubs.named(hub_id)]
+        fresh = self.hubs.learn(unknown)
+        if fresh:
+            self.discovered(fresh)
+        spread = reply.interval_seconds * JITTER
+        return reply.interval_seconds + self.runtime.rng.uniform(-spread, spread)

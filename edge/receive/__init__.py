@@ -1,0 +1,1 @@
+"""Where data enters the edge: OTLP over HTTP, this host's metrics, and followed log files."""

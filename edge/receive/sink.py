@@ -1,0 +1,17 @@
+"""What every receiver needs of the place that keeps its data."""
+
+from typing import Protocol
+
+from shared.records import Checkpoint, Part
+
+
+class Sink(Protocol):
+    """A durable log of parts; the edge buffer is one."""
+
+    async def append(self, part: Part, checkpoint: Checkpoint | None = None) -> None:
+        """Return after the commit that holds the part and its checkpoint; raises BufferFull."""
+        ...
+
+    async def checkpoint(self, key: str) -> bytes | None:
+        """The state that was last committed under this key."""
+        ...

@@ -1,0 +1,97 @@
+"""The settings of an edge."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import readers
+from shared.address import HUB_PORT, OTLP_PORT, Address, is_loopback
+from shared.readers import machine_name
+from shared.settings import option
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """Everything an edge can be told; raises ValueError for values that contradict each other."""
+
+    # What people call the machine already.
+    node_id: str = option(
+        machine_name,
+        "name of this machine, unlike that of any other",
+        readers.name,
+        env=("NODE_ID",),
+    )
+    # Below the working folder: a trial needs no rights elsewhere and is removed with the folder.
+    data: Path = option(
+        Path("var/edge"), "folder of this edge", readers.path, env=("DATA",), folder="edge"
+    )
+    # A hub on the same machine is the only one that can be guessed.
+    masters: tuple[Address, ...] = option(
+        (Address("127.0.0.1", HUB_PORT),),
+        "the hubs to report to, as host or host:port",
+        readers.addresses,
+        env=("MASTERS", "EXPLORER_ADDRESSES"),
+    )
+    # Programs on this machine may send, others may not: the receiver asks for no credentials.
+    otlp_host: str = option("127.0.0.1", "address to receive telemetry on", readers.text)
+    # The port to which every OpenTelemetry SDK sends unless told otherwise.
+    otlp_port: int = option(
+        OTLP_PORT, "port to receive telemetry on", readers.port, env=("OTLP_PORT",)
+    )
+    # Empty means the file cluster.key of a hub on this machine.
+    cluster_key: str = option(
+        "", "secret shared by all hubs and edges", readers.text, env=("CLUSTER_KEY",), secret=True
+    )
+    # No file is read unasked.
+    tail: tuple[Path, ...] = option((), "log files to follow", readers.paths, env=("TAIL",))
+    # Fine enough to see a spike, coarse enough to cost nothing.
+    host_metrics_seconds: float = option(
+        10.0, "time between two measurements of this machine; 0 turns them off", readers.seconds
+    )
+    # Days of a quiet machine, hours of a loud one, and small beside any disk of today.
+    buffer_bytes_max: int = option(
+        500 * MIB, "room for what no hub has confirmed yet", readers.size_bytes
+    )
+    # Told "stored" must survive a power cut; NORMAL is faster and may lose the last moments.
+    synchronous: str = option(
+        "FULL", "how SQLite syncs the buffer: FULL or NORMAL", readers.one_of("FULL", "NORMAL")
+    )
+    # Updating the agent must not end what runs on the machine.
+    vms_on_stop: str = option(
+        "leave",
+        "what VMs do when the edge stops: leave or stop",
+        readers.one_of("leave", "stop"),
+    )
+    # A process that sees the whole machine is not what people expect of a sandbox.
+    allow_unisolated: bool = option(
+        False, "1 allows sandboxes on machines that cannot isolate them", readers.switch
+    )
+    # Only what ships with Headwater can run until the owner of the machine adds more.
+    templates: dict[str, tuple[str, ...]] = option(
+        dict, "command lines that sandboxes may run, by name", readers.commands
+    )
+    # Traffic is not encrypted yet, so leaving the machine takes a conscious yes.
+    insecure: bool = option(
+        False,
+        "1 allows receiving from other machines without TLS",
+        readers.switch,
+        env=("INSECURE",),
+    )
+    # What an operator wants to know later, without a line for every request.
+    log_level: str = option(
+        "info",
+        "least severe line to log",
+        readers.one_of("debug", "info", "warning", "error"),
+        env=("LOG_LEVEL",),
+    )
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.otlp_host) and not self.insecure:
+            raise ValueError(
+                f"otlp_host {self.otlp_host} can be reached from other machines without "
+                "encryption: set INSECURE=1 to allow it on a network that you trust, "
+                "or listen on 127.0.0.1"
+            )
+        if not self.masters:
+            raise ValueError("masters is empty: name at least one hub, as in MASTERS=10.0.0.1")

@@ -1,0 +1,93 @@
+"""What may be asked of a machine in which state, as tables (design reference, vm 2.1)."""
+
+from enum import StrEnum
+
+from edge.vm.model import Move, Power, State
+
+
+class Verdict(StrEnum):
+    """What to do with a request."""
+
+    RUN = "run"
+    NO_CHANGE = "no_change"
+    REFUSE = "refuse"
+    JOIN = "join"
+    BUSY = "busy"
+    OVERRIDE = "override"
+
+
+_RUN, _SAME, _NO = Verdict.RUN, Verdict.NO_CHANGE, Verdict.REFUSE
+
+IDLE: dict[Move, dict[State, Verdict]] = {
+    # fmt: off
+    Move.START: {State.STOPPED: _RUN, State.RUNNING: _SAME, State.PAUSED: _RUN, State.FAILED: _RUN},
+    Move.STOP: {State.STOPPED: _SAME, State.RUNNING: _RUN, State.PAUSED: _RUN, State.FAILED: _SAME},
+    Move.KILL: {State.STOPPED: _SAME, State.RUNNING: _RUN, State.PAUSED: _RUN, State.FAILED: _SAME},
+    Move.REBOOT: {State.STOPPED: _NO, State.RUNNING: _RUN, State.PAUSED: _NO, State.FAILED: _NO},
+    Move.PAUSE: {State.STOPPED: _NO, State.RUNNING: _RUN, State.PAUSED: _SAME, State.FAILED: _NO},
+    Move.RESUME: {State.STOPPED: _NO, State.RUNNING: _SAME, State.PAUSED: _RUN, State.FAILED: _NO},
+    Move.DELETE: {State.STOPPED: _RUN, State.RUNNING: _NO, State.PAUSED: _NO, State.FAILED: _RUN},
+    Move.DESTROY: {
+        State.STOPPED: _RUN,
+        State.RUNNING: _RUN,
+        State.PAUSED: _RUN,
+        State.FAILED: _RUN,
+    },
+    # fmt: on
+}
+
+POWER_AFTER: dict[Move, Power] = {
+    Move.START: Power.RUNNING,
+    Move.REBOOT: Power.RUNNING,
+    Move.STOP: Power.STOPPED,
+    Move.KILL: Power.STOPPED,
+    Move.DELETE: Power.STOPPED,
+    Move.DESTROY: Power.STOPPED,
+}
+"""What a request says about the desired power; pausing says nothing."""
+
+TASK_NAMES: dict[Move, str] = {
+    Move.CREATE: "creating",
+    Move.START: "starting",
+    Move.STOP: "stopping",
+    Move.KILL: "stopping",
+    Move.REBOOT: "rebooting",
+    Move.PAUSE: "pausing",
+    Move.RESUME: "resuming",
+    Move.DELETE: "deleting",
+    Move.DESTROY: "deleting",
+}
+
+_LEAVING = (Move.DELETE, Move.DESTROY)
+
+
+def judge(move: Move, state: State, task: Move | None) -> Verdict:
+    """What a request means now: the state decides when nothing is in flight, else the task does."""
+    if task is None:
+        return IDLE[move][state]
+    if task is move or (move in _LEAVING and task in _LEAVING):
+        return Verdict.JOIN
+    if move is Move.STOP and task is Move.KILL:
+        return Verdict.JOIN  # It asks for less than what happens already.
+    if move in (Move.KILL, Move.DESTROY) and task not in _LEAVING:
+        return Verdict.OVERRIDE
+    return Verdict.BUSY
+
+
+def allowed(state: State) -> list[str]:
+    """The moves that a state does not refuse, for error messages."""
+    return [move.value for move, row in IDLE.items() if row[state] is not Verdict.REFUSE]
+
+
+def is_reached(move: Move, state: State) -> bool:
+    """True when a machine is where an interrupted operation wanted it."""
+    targets: dict[Move, tuple[State, ...]] = {
+        Move.START: (State.RUNNING,),
+        Move.STOP: (State.STOPPED, State.FAILED),
+        Move.KILL: (State.STOPPED, State.FAILED),
+        Move.PAUSE: (State.PAUSED,),
+        Move.RESUME: (State.RUNNING,),
+        Move.DELETE: (State.ABSENT,),
+        Move.DESTROY: (State.ABSENT,),
+    }
+    return state in targets.get(move, ())

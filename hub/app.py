@@ -1,0 +1,63 @@
+"""Starts a hub in this process: settings in, sockets bound, everything owned until a signal comes."""
+
+import asyncio
+import contextlib
+import os
+
+import orjson
+from starlette.applications import Starlette
+
+from hub.hub import Hub, HubConfig
+from hub.settings import HubSettings
+from shared.runtime import Runtime, system_runtime
+from shared.security import read_or_create_secret, write_private
+from shared.serve import bind, run_until_signalled, server
+
+TOKEN_FILE = "admin.token"  # noqa: S105  # The name of the file, not the secret.
+PRESENCE_FILE = "hub.json"
+
+
+def run(settings: HubSettings) -> int:
+    """Run a hub until SIGTERM or Ctrl-C; returns the exit code. Raises SettingsError."""
+    return run_until_signalled(lambda stopping: serve(settings, system_runtime(), stopping))
+
+
+async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event) -> None:
+    """Serve until `stopping` is set, then end within the time that the server allows itself."""
+    listener = bind(settings.host, settings.port)
+    config = HubConfig(
+        settings.hub_id,
+        settings.data,
+        settings.url,
+        [peer.url for peer in settings.peers],
+        settings.cluster_key,
+        read_or_create_secret(settings.data / TOKEN_FILE),
+    )
+    hub = await Hub.open(config, runtime)
+    presence = {"hub_id": settings.hub_id, "url": settings.url, "pid": os.getpid()}
+    write_private(settings.data / PRESENCE_FILE, orjson.dumps(presence).decode())
+    web = server(asgi_app(hub))
+    loops = asyncio.create_task(hub.run())
+    serving = asyncio.create_task(web.serve([listener]))
+    signalled = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({loops, serving, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hub.stop()
+        web.stop()
+        await serving
+        signalled.cancel()
+        await _end(loops)
+        await hub.close()
+
+
+async def _end(loops: "asyncio.Task[None]") -> None:
+    """End the loops; a fault that ended them before we did is raised here."""
+    loops.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await loops
+
+
+def asgi_app(hub: Hub) -> Starlette:
+    """The ASGI application of a hub, pages included."""
+    return Starlette(routes=hub.routes())

@@ -1,0 +1,1 @@
+"""The commands that run a hub or speak to one."""

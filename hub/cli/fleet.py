@@ -1,0 +1,74 @@
+"""Commands about machines and hubs: status, nodes, node, hubs."""
+
+import click
+
+from hub.cli.ask import Asker, asking
+from hub.cli.output import Column, age, finish, percent, show_list, show_one, size
+
+NODE_COLUMNS = (
+    Column("NODE", "node_id"),
+    Column("STATE", "state"),
+    Column("SEEN", "age_s", age),
+    Column("CPU", "load.cpu_ratio", percent),
+    Column("MEMORY", "load.memory_ratio", percent),
+    Column("BUFFERED", "buffer.bytes", size),
+    Column("DRAINING", "draining"),
+    Column("SYSTEM", "facts.os"),
+)
+
+HUB_COLUMNS = (
+    Column("HUB", "hub_id"),
+    Column("STATE", "state"),
+    Column("URL", "url"),
+    Column("SEEN", "age_s", age),
+    Column("NODES", "nodes"),
+    Column("LINKS", "links"),
+    Column("CHUNKS", "chunks"),
+    Column("SIZE", "bytes", size),
+    Column("BEHIND", "lag_chunks"),
+    Column("ERROR", "error"),
+)
+
+
+@click.command()
+@asking
+def status(asker: Asker, /) -> None:
+    """Show one hub's view of the whole."""
+    answer = asker.ask("hub.status")
+    if asker.form != "table":
+        show_one(asker.form, answer)
+        return
+    show_one("table", {name: value for name, value in answer.items() if name != "peers"})
+    click.echo()
+    show_list("table", answer, answer.get("peers", []), HUB_COLUMNS)
+
+
+@click.command()
+@asking
+def nodes(asker: Asker, /) -> None:
+    """List the machines."""
+    answer = asker.ask("node.list")
+    show_list(asker.form, answer, answer["items"], NODE_COLUMNS)
+    finish(answer, len(answer["items"]))
+
+
+@click.group()
+def node() -> None:
+    """Look at one machine."""
+
+
+@node.command("show")
+@click.argument("node_id", metavar="NODE")
+@asking
+def show(asker: Asker, /, node_id: str) -> None:
+    """Show all that is known of one machine."""
+    show_one(asker.form, asker.ask("node.get", {"node": node_id}))
+
+
+@click.command()
+@asking
+def hubs(asker: Asker, /) -> None:
+    """List the hubs as one of them sees them."""
+    answer = asker.ask("hub.list")
+    show_list(asker.form, answer, answer["items"], HUB_COLUMNS)
+    finish(answer, len(answer["items"]))

@@ -1,0 +1,271 @@
+"""The HTTP doors for edges and peers: read, bound and judge what comes in, answer after the commit."""
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from hub import gossip
+from hub.accept import check_integrity, check_sender
+from hub.calls import DEADLINE_SECONDS_MAX, HOPS_MAX, Calls
+from hub.links import Links, LinkSession
+from hub.mesh import Mesh
+from hub.registry import Registry
+from hub.replicate import LogKey
+from hub.store.chunks import ChunkStore
+from shared import beat as beats
+from shared import jsonrpc
+from shared.beat import BeatReply
+from shared.envelope import BATCH_BYTES_MAX, CHUNKS_MAX, MEDIA_TYPE, read_batch, write_batch
+from shared.errors import BadInput, Refused, RpcError, TooLarge, Unreachable
+from shared.ranges import Ranges, from_wire, of_spans
+from shared.receipt import PushReply, write_reply
+from shared.records import KIB, MIB
+from shared.runtime import Runtime
+from shared.security import fingerprint, same_secret
+
+log = logging.getLogger(__name__)
+
+BEAT_BYTES_MAX = 2 * MIB
+PEER_BYTES_MAX = 16 * MIB
+NODE_ID_HEADER = "x-headwater-node"
+NODE_KEY_HEADER = "x-headwater-node-key"
+HAVE_PAGE = 4096
+POLL_SECONDS_MAX = 30.0
+ANNOUNCE_PAUSE_SECONDS = 0.02  # Chunks that arrive together are announced together.
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The body of a request, counted while it comes in; raises TooLarge or BadInput."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit_bytes:
+        raise TooLarge("the body", limit_bytes)
+    pieces: list[bytes] = []
+    size_bytes = 0
+    try:
+        async for piece in request.stream():
+            size_bytes += len(piece)
+            if size_bytes > limit_bytes:
+                raise TooLarge("the body", limit_bytes)
+            pieces.append(piece)
+    except ClientDisconnect as error:
+        raise BadInput("the client left before its body was whole") from error
+    return b"".join(pieces)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"the body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadInput("the body must be a JSON object")
+    return value
+
+
+def _json(value: Any) -> Response:
+    return Response(orjson.dumps(value, default=str), media_type="application/json")
+
+
+@dataclass(slots=True)
+class EdgeDoors:
+    """What edges call."""
+
+    hub_id: str
+    registry: Registry
+    store: ChunkStore
+    links: Links
+    mesh: Mesh
+    runtime: Runtime
+    counters: Counter[str] = field(default_factory=Counter)
+
+    async def heartbeat(self, request: Request) -> Response:
+        """Take in a beat and answer with what this hub holds of the node's log."""
+        beat = beats.read_beat(await read_body(request, BEAT_BYTES_MAX))
+        node_id = self._authentic(request.headers)
+        if beat.node_id != node_id:
+            raise Refused(f"{node_id} sent a heartbeat for {beat.node_id}: refused")
+        key = fingerprint(request.headers[NODE_KEY_HEADER])
+        beat = msgspec.structs.replace(beat, facts={**beat.facts, "key_sha256": key})
+        now = asyncio.get_running_loop().time()
+        self.registry.hear(beat, now, self.runtime.wall_ms())
+        self.mesh.tell_soon()
+        self.counters["heartbeats"] += 1
+        log_key = (node_id, beat.epoch)
+        reply = BeatReply(
+            self.hub_id,
+            self.registry.interval_seconds,
+            self.store.have(log_key).to_wire(),
+            self.store.safe(log_key).to_wire(),
+            self.mesh.peers.named(),
+        )
+        return Response(beats.write(reply), media_type="application/json")
+
+    async def batches(self, request: Request) -> Response:
+        """Take in chunks of the node's own log; the answer comes after the commit."""
+        if request.headers.get("content-type", "") != MEDIA_TYPE:
+            raise BadInput(f"the content type of a batch is {MEDIA_TYPE}")
+        node_id = self._authentic(request.headers)
+        batch = read_batch(await read_body(request, BATCH_BYTES_MAX))
+        check_sender(batch.chunks, node_id)
+        await self.runtime.offload(lambda: check_integrity(batch.chunks))
+        receipt = await self.store.accept(batch.name, batch.chunks)
+        self.counters["batches"] += 1
+        for outcome in receipt.outcomes:
+            self.counters[f"chunks_{outcome.outcome}"] += 1
+        key = (receipt.origin, receipt.epoch)
+        have, safe = self.store.have(key), self.store.safe(key)
+        reply = PushReply(self.hub_id, receipt, have.to_wire(), safe.to_wire())
+        return Response(write_reply(reply), media_type="application/json")
+
+    async def link(self, socket: WebSocket) -> None:
+        """Keep the node's link until it ends."""
+        try:
+            node_id = self._authentic(socket.headers)
+        except (BadInput, Refused) as error:
+            log.warning("link: %s", error)
+            await socket.close(4403, str(error)[:100])
+            return
+        await socket.accept()
+        await self.links.serve(LinkSession(node_id, SocketDuplex(socket)))
+
+    def _authentic(self, headers: Any) -> str:
+        """The node behind a request. The first key that comes for a name is the name's key."""
+        node_id, key = headers.get(NODE_ID_HEADER, ""), headers.get(NODE_KEY_HEADER, "")
+        if not node_id or not key:
+            raise BadInput(f"edges name themselves with {NODE_ID_HEADER} and {NODE_KEY_HEADER}")
+        known = self.registry.key_fingerprint(node_id)
+        if known is not None and not same_secret(fingerprint(key), known):
+            raise Refused(f"the key is not that of {node_id}: another machine has this name")
+        return str(node_id)
+
+
+@dataclass(slots=True)
+class SocketDuplex:
+    """A WebSocket that an edge has dialled, as a message stream."""
+
+    socket: WebSocket
+
+    async def send(self, message: bytes) -> None:
+        """Send one message; raises Unreachable."""
+        try:
+            await self.socket.send_bytes(message)
+        except (WebSocketDisconnect, RuntimeError, OSError) as error:
+            raise Unreachable("the edge", "the link is closed", sent=False) from error
+
+    async def receive(self) -> bytes:
+        """The next message; raises Unreachable."""
+        try:
+            return await self.socket.receive_bytes()
+        except (WebSocketDisconnect, RuntimeError, KeyError) as error:
+            raise Unreachable("the edge", "the link is closed", sent=True) from error
+
+    async def close(self) -> None:
+        """Close the socket, if it is open still."""
+        try:
+            await self.socket.close()
+        except (WebSocketDisconnect, RuntimeError, OSError) as error:
+            raise Unreachable("the edge", "the link is closed already", sent=False) from error
+
+
+@dataclass(slots=True)
+class PeerDoors:
+    """What peer hubs call."""
+
+    store: ChunkStore
+    mesh: Mesh
+    calls: Calls
+    store_epoch: str
+    stopping: asyncio.Event
+
+    async def gossip(self, request: Request) -> Response:
+        """Exchange news about nodes."""
+        message = gossip.read(await read_body(request, PEER_BYTES_MAX))
+        return Response(gossip.write(self.mesh.answer(message)), media_type="application/json")
+
+    async def have(self, request: Request) -> Response:
+        """What came after a number; waits for news when nothing did. The number is a confirmation."""
+        question = _object(await read_body(request, 64 * KIB))
+        hub_id, since = question.get("hub_id"), question.get("since")
+        if not isinstance(hub_id, str) or not isinstance(since, int) or since < 0:
+            raise BadInput("hub_id must be a text and since a number of 0 or more")
+        if question.get("store_epoch") != self.store_epoch or since > self.store.head_arrival:
+            since = 0  # The peer speaks of another life of this store.
+        if self.store.ledger.confirm(hub_id, since):
+            self.store.announce()
+        seconds = question.get("wait_seconds", 0)
+        if isinstance(seconds, int | float) and self.store.head_arrival <= since:
+            await self._wait_for_news(since, min(float(seconds), POLL_SECONDS_MAX))
+        page = await self.store.arrivals_after(since, HAVE_PAGE)
+        spans: dict[LogKey, list[tuple[int, int]]] = {}
+        for key, seq, _ in page:
+            spans.setdefault(key, []).append((seq, seq))
+        return _json(
+            {
+                "store_epoch": self.store_epoch,
+                "through": page[-1][2] if page else max(since, 0),
+                "head": self.store.head_arrival,
+                "have": [[*key, of_spans(seqs).to_wire()] for key, seqs in spans.items()],
+            }
+        )
+
+    async def _wait_for_news(self, since: int, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while self.store.head_arrival <= since and not self.stopping.is_set():
+                    await self.store.news()
+                await asyncio.sleep(ANNOUNCE_PAUSE_SECONDS)
+        except TimeoutError:
+            return
+
+    async def chunks(self, request: Request) -> Response:
+        """Chunks that a peer lacks, as many as fit; an empty body says that none is left here."""
+        order = _object(await read_body(request, PEER_BYTES_MAX))
+        bytes_max = order.get("bytes_max", 4 * MIB)
+        if not isinstance(bytes_max, int) or not 0 < bytes_max <= BATCH_BYTES_MAX:
+            raise BadInput(f"bytes_max must be 1 to {BATCH_BYTES_MAX}")
+        chunks = await self.store.read(_wanted(order.get("wanted")), bytes_max, CHUNKS_MAX)
+        return Response(write_batch(chunks) if chunks else b"", media_type=MEDIA_TYPE)
+
+    async def call(self, request: Request) -> Response:
+        """Call a node that a peer has no link to; answers as JSON-RPC does."""
+        order = _object(await read_body(request, PEER_BYTES_MAX))
+        try:
+            answer = await self._call(order)
+        except RpcError as error:
+            return _json(jsonrpc.error_answer(None, error))
+        return _json(jsonrpc.result_answer(None, answer))
+
+    async def _call(self, order: dict[str, Any]) -> dict[str, Any]:
+        match order:
+            case {
+                "node": str(node),
+                "method": str(method),
+                "params": dict(params),
+                "seconds": int() | float() as seconds,
+                "passed": list(passed),
+            } if 0 < seconds <= DEADLINE_SECONDS_MAX and 0 < len(passed) < HOPS_MAX:
+                hubs = [str(hub) for hub in passed]
+                answer = await self.calls.call(node, method, params, seconds=seconds, passed=hubs)
+                return {"result": answer.result, "hops": answer.hops}
+        raise BadInput("a call needs node, method, params, seconds and the hubs it passed")
+
+
+def _wanted(value: Any) -> dict[LogKey, Ranges]:
+    if not isinstance(value, list) or len(value) > HAVE_PAGE:
+        raise BadInput(f"wanted must be a list of at most {HAVE_PAGE} [origin, epoch, ranges]")
+    wanted: dict[LogKey, Ranges] = {}
+    for item in value:
+        match item:
+            case [str(origin), str(epoch), spans]:
+                wanted[(origin, epoch)] = from_wire(spans)
+            case _:
+                raise BadInput("each item of wanted is [origin, epoch, ranges]")
+    return wanted

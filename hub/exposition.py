@@ -1,0 +1,58 @@
+"""The hub's own metrics for Prometheus, read when somebody asks: nothing is counted twice."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The figures of one moment."""
+
+    events: Counter[str]
+    gauges: dict[str, float]
+    nodes: dict[str, int]
+    peer_lag_chunks: dict[str, int]
+    peer_up: dict[str, bool]
+
+
+class HubCollector(Collector):
+    """Turns a snapshot into metric families."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterable[Metric]:
+        """All families of this hub."""
+        now = self._snapshot()
+        events = CounterMetricFamily(
+            "headwater_hub_events", "What this hub has done since it started", labels=["event"]
+        )
+        for name, count in sorted(now.events.items()):
+            events.add_metric([name], count)
+        yield events
+        for name, value in now.gauges.items():
+            yield GaugeMetricFamily(f"headwater_hub_{name}", name.replace("_", " "), value=value)
+        yield _labelled("nodes", "Nodes by state", "state", now.nodes)
+        yield _labelled(
+            "peer_lag_chunks", "Chunks of a peer not yet looked at", "peer", now.peer_lag_chunks
+        )
+        yield _labelled("peer_up", "1 when the peer answers", "peer", now.peer_up)
+
+
+def _labelled(name: str, text: str, label: str, values: dict[str, int] | dict[str, bool]) -> Metric:
+    family = GaugeMetricFamily(f"headwater_hub_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], float(value))
+    return family
+
+
+def exposition(snapshot: Callable[[], Snapshot]) -> Callable[[], bytes]:
+    """A function that gives the metrics in Prometheus text format."""
+    registry = CollectorRegistry()
+    registry.register(HubCollector(snapshot))
+    return lambda: generate_latest(registry)

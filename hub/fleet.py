@@ -1,0 +1,135 @@
+"""The RPC methods about nodes and hubs, answered from what this hub knows."""
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hub import params
+from hub.calls import Calls
+from hub.describe import describe_node, describe_peer, describe_self, time_of_ms
+from hub.gossip import HubRecord
+from hub.mesh import Mesh
+from hub.registry import Registry
+from hub.store.chunks import ChunkStore
+from shared.errors import RpcError
+from shared.merge import DRAINING, LABELS, NodeRecord
+from shared.runtime import Runtime
+
+DRAIN_MARGIN_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Nodes and hubs for RPC and pages."""
+
+    registry: Registry
+    mesh: Mesh
+    store: ChunkStore
+    calls: Calls
+    runtime: Runtime
+    folder: Path
+    cluster_id: str
+    describe: Callable[[], HubRecord]
+    counters: Callable[[], Counter[str]]
+    intend: Callable[[str, str, object], Awaitable[None]]
+
+    def node(self, node_id: str) -> NodeRecord:
+        """The record of a node; raises RpcError not_found."""
+        record = self.registry.records.get(node_id)
+        if record is None:
+            raise RpcError("not_found", f"no node is called {node_id}", {"node": node_id})
+        return record
+
+    async def node_list(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Every node that this hub knows."""
+        params.read(params.Nothing, raw)
+        now = asyncio.get_running_loop().time()
+        nodes = [describe_node(self.registry, record, now) for record in self.registry.present()]
+        return {"items": nodes}
+
+    async def node_get(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """One node."""
+        wanted = params.read(params.OfNode, raw)
+        now = asyncio.get_running_loop().time()
+        return describe_node(self.registry, self.node(wanted.node), now)
+
+    async def node_drain(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Ask that a node takes no new work; `edge.drain` empties its buffer."""
+        wanted = params.read(params.OfNode, raw)
+        return await self._set(wanted.node, DRAINING, True)
+
+    async def node_undrain(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Let a node take new work again."""
+        wanted = params.read(params.OfNode, raw)
+        return await self._set(wanted.node, DRAINING, False)
+
+    async def node_label(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Set the labels of a node."""
+        wanted = params.read(params.LabelNode, raw)
+        return await self._set(wanted.node, LABELS, wanted.labels)
+
+    async def _set(self, node_id: str, field: str, value: object) -> dict[str, Any]:
+        self.node(node_id)
+        await self.intend(node_id, field, value)
+        now = asyncio.get_running_loop().time()
+        return describe_node(self.registry, self.node(node_id), now)
+
+    async def hub_list(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """This hub and its peers."""
+        params.read(params.Nothing, raw)
+        return {"items": self._hubs()}
+
+    def _hubs(self) -> list[dict[str, Any]]:
+        now, wall_ms = asyncio.get_running_loop().time(), self.runtime.wall_ms()
+        peers = [describe_peer(peer, now, wall_ms) for peer in self.mesh.peers.by_url.values()]
+        hubs = [describe_self(self.describe(), wall_ms), *peers]
+        return sorted(hubs, key=lambda hub: str(hub["hub_id"]))
+
+    async def hub_status(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """How this hub is."""
+        params.read(params.Nothing, raw)
+        now, mine = asyncio.get_running_loop().time(), self.describe()
+        nodes = [describe_node(self.registry, record, now) for record in self.registry.present()]
+        wall_ms = self.runtime.wall_ms()
+        return {
+            **describe_self(mine, wall_ms),
+            "cluster_id": self.cluster_id,
+            "started": time_of_ms(mine.started_ms),
+            "nodes": dict(Counter(node["state"] for node in nodes)),
+            "vms": dict(Counter(vm.get("state", "") for node in nodes for vm in node["vms"])),
+            "disk_free_bytes": shutil.disk_usage(self.folder).free,
+            "copies": self.store.ledger.copies,
+            "peers": [hub for hub in self._hubs() if hub["state"] != "self"],
+            "counters": dict(self.counters()),
+        }
+
+    async def hub_forget(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Drop a hub that will not come back, so that nothing waits for its copy."""
+        wanted = params.read(params.OfHub, raw)
+        peer = self.mesh.peers.by_id(wanted.hub) or self.mesh.peers.by_url.get(wanted.hub)
+        if peer is None:
+            raise RpcError("not_found", f"no peer is called {wanted.hub}")
+        if peer.state(asyncio.get_running_loop().time()) == "alive":
+            raise RpcError("invalid_state", f"{wanted.hub} is alive: stop it first")
+        await self.mesh.forget(peer)
+        return {"forgotten": peer.key}
+
+    async def edge_buffer(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """What a node's buffer holds, asked of the node itself."""
+        wanted = params.read(params.OfNode, raw)
+        self.node(wanted.node)
+        answer = await self.calls.call(wanted.node, "edge.buffer", {})
+        return {**answer.result, "path": {"served_by": answer.hops[-1]["hub"], "hops": answer.hops}}
+
+    async def edge_drain(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Push out everything a node has buffered; returns its verdict."""
+        wanted = params.read(params.DrainNode, raw)
+        self.node(wanted.node)
+        order = {"deadline_s": wanted.deadline_s, "request_id": wanted.request_id}
+        seconds = wanted.deadline_s + DRAIN_MARGIN_SECONDS
+        answer = await self.calls.call(wanted.node, "edge.drain", order, seconds=seconds)
+        return {**answer.result, "path": {"served_by": answer.hops[-1]["hub"], "hops": answer.hops}}

@@ -1,0 +1,369 @@
+"""One hub, put together: its store, its registry, its mesh, and the routes that lead to them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from hub.calls import Calls
+from hub.describe import describe_node
+from hub.doors import EdgeDoors, PeerDoors
+from hub.exposition import Snapshot, exposition
+from hub.fleet import Fleet
+from hub.gossip import HubRecord
+from hub.links import Links
+from hub.mesh import Mesh
+from hub.peers import Peers
+from hub.query.coverage import backlog_of, coverage
+from hub.query.methods import METHODS as QUERIES
+from hub.registry import Registry
+from hub.replicate import SafeLedger
+from hub.rpc import Handler, Method, Rpc
+from hub.store import hub_table
+from hub.store.chunks import ChunkStore
+from hub.store.hub_table import StoredPeer
+from hub.store.schema import MIGRATIONS
+from hub.vms import CHANGES, READS, Vms
+from hub.web.guard import Guard
+from hub.web.routes import RouteSpec
+from shared import __version__
+from shared.merge import NodeRecord
+from shared.runtime import HttpClient, Runtime
+from shared.security import derive
+from shared.sqlite import Database
+from shared.stamp import HybridClock
+
+FILE_NAME = "hub.db"
+SAVE_SECONDS = 1.0
+PRUNE_SECONDS = 60.0
+PRUNE_ROWS = 10_000
+RECEIPT_DAYS = 8  # Longer than an edge keeps trying to send the same bytes in ordinary trouble.
+STAMP_AHEAD_MS = 10_000
+COPIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HubConfig:
+    """What a hub must know to begin. URLs have no slash at the end."""
+
+    hub_id: str
+    folder: Path
+    url: str
+    peers: Sequence[str]
+    cluster_key: str
+    admin_token: str
+    synchronous: str = "FULL"
+
+
+class Hub:
+    """The parts of one hub. `open` it, keep `run` running, serve `routes`."""
+
+    def __init__(self, config: HubConfig, runtime: Runtime, database: Database) -> None:
+        self.config, self.runtime, self._database = config, runtime, database
+        self.stopping = asyncio.Event()
+        self.counters: Counter[str] = Counter()
+        self.clock = HybridClock(config.hub_id)
+        began_at = asyncio.get_running_loop().time()
+        self.registry = Registry(config.hub_id, began_at, self.clock)
+        self.store = ChunkStore(database, runtime, SafeLedger(COPIES))
+        self.peers = Peers(config.hub_id, config.url)
+        self.links = Links()
+        self.client: HttpClient = runtime.http()
+        self._started_ms = runtime.wall_ms()
+        self._instance = runtime.token_hex(8)
+        self._persisted_ms = 0
+        self.store_epoch = ""
+        self.guard = Guard(
+            config.hub_id,
+            config.admin_token,
+            config.cluster_key,
+            lambda: runtime.wall_ms() / 1000,
+            self.counters,
+        )
+
+    @classmethod
+    async def open(cls, config: HubConfig, runtime: Runtime) -> "Hub":
+        """Open or create the store of a hub, and take up where it was."""
+        database = Database(
+            config.folder / FILE_NAME,
+            MIGRATIONS,
+            synchronous=config.synchronous,
+            threads=runtime.threads,
+        )
+        hub = cls(config, runtime, database)
+        await hub._load()
+        return hub
+
+    async def _load(self) -> None:
+        fresh = self.runtime.token_hex(8)
+        write = self._database.write
+        self.store_epoch = await write(lambda db: hub_table.meta(db, "store_epoch", fresh))
+        self._persisted_ms = int(await write(lambda db: hub_table.meta(db, "stamp_ms", "0")))
+        self.clock.high_water_ms = self._persisted_ms
+        self.registry.load(await write(hub_table.load_nodes))
+        self.peers.learn(self.config.peers, configured=True)
+        for stored in await write(hub_table.load_peers):
+            self._recall(stored)
+        self._build()
+        await self.store.open()
+
+    def _recall(self, stored: StoredPeer) -> None:
+        """Take up with a peer where we were when we stopped."""
+        self.peers.learn([stored.url])
+        peer = self.peers.by_url.get(stored.url)
+        if peer is not None:
+            peer.hub_id, peer.store_epoch = stored.hub_id, stored.store_epoch
+            peer.pulled_arrival = stored.pulled_arrival
+        self.store.ledger.peers[stored.hub_id] = stored.confirmed_arrival
+
+    def _build(self) -> None:
+        headers = {"authorization": f"Bearer {self.config.cluster_key}"}
+        self.mesh = Mesh(
+            self.peers,
+            self.registry,
+            self.store,
+            self.runtime,
+            self.client,
+            headers,
+            self.describe,
+            self._save_peer,
+            self._drop_peer,
+        )
+        calls = Calls(self.config.hub_id, self.links, self.peers, self.client, headers)
+        self.edge_doors = EdgeDoors(
+            self.config.hub_id,
+            self.registry,
+            self.store,
+            self.links,
+            self.mesh,
+            self.runtime,
+            self.counters,
+        )
+        self.peer_doors = PeerDoors(self.store, self.mesh, calls, self.store_epoch, self.stopping)
+        self.fleet = Fleet(
+            self.registry,
+            self.mesh,
+            self.store,
+            calls,
+            self.runtime,
+            self.config.folder,
+            derive(self.config.cluster_key, "cluster id")[:16],
+            self.describe,
+            lambda: self.counters,
+            self.intend,
+        )
+        self.vms = Vms(self.registry, calls, self.runtime, self.config.hub_id)
+        self.rpc = Rpc(self._methods(), self.counters)
+
+    async def _save_peer(self, peer: StoredPeer) -> None:
+        await self._database.write(lambda db: hub_table.save_peer(db, peer))
+
+    async def _drop_peer(self, hub_id: str) -> None:
+        await self._database.write(lambda db: hub_table.forget_peer(db, hub_id))
+
+    def describe(self) -> HubRecord:
+        """This hub as it tells of itself."""
+        return HubRecord(
+            self.config.hub_id,
+            self.config.url,
+            __version__,
+            self._instance,
+            self._started_ms,
+            nodes=len(self.registry.records),
+            links=len(self.links.sessions),
+            chunks=self.store.chunks,
+            records=self.store.records,
+            stored_bytes=self.store.stored_bytes,
+            head_arrival=self.store.head_arrival,
+        )
+
+    async def intend(self, node_id: str, field: str, value: object) -> None:
+        """Record what a person wants of a node; returns once it is on disk."""
+        now = asyncio.get_running_loop().time()
+        stamp = self.clock.next(self.runtime.wall_ms())
+        if self.clock.reached_ms >= self._persisted_ms:
+            # Ahead of use, so that no restart and no clock set back can reissue a stamp.
+            self._persisted_ms = self.clock.reached_ms + STAMP_AHEAD_MS
+        ahead = str(self._persisted_ms)
+        self.registry.intend(node_id, field, value, stamp, now)
+        record = self.registry.records[node_id]
+
+        def save(db: Any) -> None:
+            hub_table.set_meta(db, "stamp_ms", ahead)
+            hub_table.save_nodes(db, [record])
+
+        await self._database.write(save)
+        self.mesh.tell_soon()
+
+    async def run(self) -> None:
+        """Keep everything going, for ever; cancel to stop."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.mesh.run())
+            tasks.create_task(self._save_for_ever())
+            tasks.create_task(self._prune_for_ever())
+
+    async def _save_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            await self._save()
+
+    async def _save(self) -> None:
+        records: list[NodeRecord] = self.registry.take_dirty()
+        if records:
+            await self._database.write(lambda db: hub_table.save_nodes(db, records))
+
+    async def _prune_for_ever(self) -> None:
+        while True:
+            before_ms = self.runtime.wall_ms() - RECEIPT_DAYS * 86_400_000
+            await self._database.write(
+                lambda db, before_ms=before_ms: hub_table.prune_receipts(  # type: ignore[misc]
+                    db, before_ms, PRUNE_ROWS
+                )
+            )
+            await asyncio.sleep(PRUNE_SECONDS)
+
+    def stop(self) -> None:
+        """Tell streams and waiting peers that this hub is about to go."""
+        self.stopping.set()
+        self.store.announce()
+
+    async def close(self) -> None:
+        """Write what is not yet on disk and let go of everything."""
+        self.stop()
+        await self.links.close()
+        await self._save()
+        await self.client.close()
+        self._database.close()
+
+    def abandon(self) -> None:
+        """Let go as a killed process would. For simulations."""
+        self._database.abandon()
+
+    # ---- what others can ask
+
+    def _methods(self) -> Mapping[str, Method]:
+        fleet, vms = self.fleet, self.vms
+        table: dict[str, Handler] = {
+            "node.list": self._covered(fleet.node_list),
+            "node.get": fleet.node_get,
+            "node.drain": fleet.node_drain,
+            "node.undrain": fleet.node_undrain,
+            "node.label": fleet.node_label,
+            "hub.list": fleet.hub_list,
+            "hub.status": fleet.hub_status,
+            "hub.forget": fleet.hub_forget,
+            "edge.buffer": fleet.edge_buffer,
+            "edge.drain": fleet.edge_drain,
+            "vm.list": vms.list,
+        }
+        for name, query in QUERIES.items():
+            table[name] = self._covered(self._query(query))
+        for name in READS:
+            table[name] = _named(vms.read, name)
+        for name in CHANGES:
+            table[name] = _named(vms.change, name)
+        methods = {name: Method(handler) for name, handler in table.items()}
+        methods["rpc.discover"] = Method(self._discover)
+        return dict(sorted(methods.items()))
+
+    def _query(self, query: Any) -> Handler:
+        async def ask(params: dict[str, Any]) -> dict[str, Any]:
+            answer: dict[str, Any] = await query(self.runtime, self.store.reader, params)
+            return answer
+
+        return ask
+
+    def _covered(self, handler: Handler) -> Handler:
+        """Say with each answer what it covers."""
+
+        async def answer(params: dict[str, Any]) -> dict[str, Any]:
+            result = await handler(params)
+            asked = params.get("nodes")
+            now = asyncio.get_running_loop().time()
+            nodes = [describe_node(self.registry, each, now) for each in self.registry.present()]
+            backlogs = [backlog_of(node) for node in nodes]
+            names = asked if isinstance(asked, list) else None
+            covered = coverage(self.config.hub_id, backlogs, names, self.runtime.wall_ns())
+            return {**result, "coverage": covered}
+
+        return answer
+
+    async def _discover(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Name the methods of this hub."""
+        return {
+            "openrpc": "1.3.2",
+            "info": {"title": "Headwater hub", "version": __version__},
+            "methods": [{"name": name} for name in self.rpc.methods],
+        }
+
+    # ---- routes
+
+    def route_table(self) -> list[RouteSpec]:
+        """Every HTTP path of this hub but the pages, with who may use it."""
+        edge, peer = self.edge_doors, self.peer_doors
+        return [
+            RouteSpec("/livez", ("GET",), "open", self._livez),
+            RouteSpec("/readyz", ("GET",), "open", self._readyz),
+            RouteSpec("/metrics", ("GET",), "admin", self._metrics),
+            RouteSpec("/rpc", ("POST",), "admin", self.rpc.endpoint),
+            RouteSpec("/edge/heartbeat", ("POST",), "edge", edge.heartbeat),
+            RouteSpec("/edge/batches", ("POST",), "edge", edge.batches),
+            RouteSpec("/peer/gossip", ("POST",), "peer", peer.gossip),
+            RouteSpec("/peer/have", ("POST",), "peer", peer.have),
+            RouteSpec("/peer/chunks", ("POST",), "peer", peer.chunks),
+            RouteSpec("/peer/call", ("POST",), "peer", peer.call),
+        ]
+
+    def routes(self, pages: Sequence[RouteSpec] = ()) -> list[Route | WebSocketRoute]:
+        """All routes, guarded."""
+        link = WebSocketRoute("/edge/link", self._link)
+        return [link, *self.guard.routes([*self.route_table(), *pages])]
+
+    async def _link(self, socket: WebSocket) -> None:
+        if not await self.guard.refuse_socket("edge", socket):
+            await self.edge_doors.link(socket)
+
+    async def _livez(self, request: Request) -> Response:
+        return Response("alive\n", media_type="text/plain")
+
+    async def _readyz(self, request: Request) -> Response:
+        if self.stopping.is_set():
+            return Response("stopping\n", 503, media_type="text/plain")
+        return Response("ready\n", media_type="text/plain")
+
+    async def _metrics(self, request: Request) -> Response:
+        body = exposition(self._snapshot)()
+        return Response(body, media_type="text/plain; version=1.0.0; charset=utf-8")
+
+    def _snapshot(self) -> Snapshot:
+        now, mine = asyncio.get_running_loop().time(), self.describe()
+        states = Counter(str(self.registry.state(each, now)) for each in self.registry.records)
+        peers = [peer for peer in self.peers.by_url.values()]
+        return Snapshot(
+            self.counters,
+            {
+                "chunks": mine.chunks,
+                "records": mine.records,
+                "stored_bytes": mine.stored_bytes,
+                "links": mine.links,
+                "uptime_seconds": (self.runtime.wall_ms() - mine.started_ms) / 1000,
+            },
+            dict(states),
+            {peer.key: peer.lag_chunks for peer in peers},
+            {peer.key: peer.state(now) == "alive" for peer in peers},
+        )
+
+
+def _named(handler: Any, name: str) -> Handler:
+    async def call(params: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = await handler(name, params)
+        return answer
+
+    return call

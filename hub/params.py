@@ -1,0 +1,57 @@
+"""The parameters of the hub's own RPC methods: the same types validate and describe."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from shared.errors import RpcError
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Nothing(Struct, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class OfNode(Struct, forbid_unknown_fields=True):
+    """One node, by id."""
+
+    node: Name
+
+
+class LabelNode(Struct, forbid_unknown_fields=True):
+    """A node and all the labels it should have."""
+
+    node: Name
+    labels: dict[
+        Annotated[str, Meta(min_length=1, max_length=63)], Annotated[str, Meta(max_length=200)]
+    ]
+
+
+class OfHub(Struct, forbid_unknown_fields=True):
+    """One hub, by id."""
+
+    hub: Name
+
+
+class DrainNode(Struct, forbid_unknown_fields=True):
+    """A node whose buffer should be pushed out, and how long that may take."""
+
+    node: Name
+    deadline_s: Annotated[float, Meta(ge=0, le=86400)] = 600.0
+    request_id: Name | None = None
+
+
+class ListVms(Struct, forbid_unknown_fields=True):
+    """All VMs, or those of one node."""
+
+    node: Name | None = None
+
+
+def read(kind: type[Struct], params: dict[str, Any]) -> Any:
+    """Check named parameters; raises RpcError invalid_params that says which one is wrong."""
+    try:
+        return msgspec.convert(params, kind)
+    except msgspec.ValidationError as error:
+        raise RpcError("invalid_params", f"parameters: {error}") from error

@@ -1,0 +1,100 @@
+"""What an answer covers: until when it is complete, and which edges still hold how much.
+
+Pure: it judges what heartbeats said. A node that is silent may hold data of any age since its last
+word, so it makes an answer partial whatever its last beat said.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hub.query.times import NS_PER_S, format_time
+
+FRESH_SECONDS = 5.0
+"""Data that is on its way for no longer than this is the normal case, and no reason to warn."""
+
+ONLINE = "online"
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What one node last said of its buffer: the part of it that no hub has yet.
+
+    `oldest_age_seconds` is how old the oldest of it was then, None without any; `beat_age_seconds`
+    is how long ago that was, None when the node never spoke.
+    """
+
+    node_id: str
+    state: str
+    pending_chunks: int
+    pending_records: int
+    oldest_age_seconds: float | None
+    beat_age_seconds: float | None
+
+    @property
+    def behind_seconds(self) -> float | None:
+        """How far back from now this node's data may be missing; None when nothing is known."""
+        if self.beat_age_seconds is None:
+            return None
+        pending_s = (self.oldest_age_seconds or 0.0) if self.pending_chunks else 0.0
+        return self.beat_age_seconds + pending_s
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an operator should know."""
+        if self.state != ONLINE:
+            return True
+        return self.pending_chunks > 0 and (self.oldest_age_seconds or 0.0) > FRESH_SECONDS
+
+
+def backlog_of(node: Mapping[str, Any]) -> Backlog:
+    """The backlog in a node record as `node.get` gives it. Records are those of the pending chunks
+    where the edge says so, else all that it has buffered."""
+    buffer = node.get("buffer") or {}
+    records = buffer.get("pending_records", buffer.get("records", 0))
+    pending = int(buffer.get("pending_chunks") or 0)
+    return Backlog(
+        node["node_id"],
+        node["state"],
+        pending,
+        int(records or 0) if pending else 0,
+        buffer.get("oldest_age_s"),
+        node.get("age_s"),
+    )
+
+
+def coverage(
+    hub_id: str, backlogs: Iterable[Backlog], asked: Collection[str] | None, now_ns: int
+) -> dict[str, Any]:
+    """The Coverage of an answer about the asked nodes, or about all when none are named.
+
+    `complete_until` is None when a queried node never told what it holds, or is not known here.
+    """
+    queried = [held for held in backlogs if asked is None or held.node_id in asked]
+    missing = sorted(set(asked or ()) - {held.node_id for held in queried})
+    behind = sorted((held for held in queried if held.is_behind), key=lambda held: held.node_id)
+    return {
+        "hub": hub_id,
+        "complete_until": None if missing else _complete_until(queried, now_ns),
+        "behind": [_item(held) for held in behind],
+        "missing_nodes": missing,
+        "partial": bool(behind or missing),
+    }
+
+
+def _complete_until(queried: list[Backlog], now_ns: int) -> str | None:
+    ages = [held.behind_seconds for held in queried]
+    known = [age for age in ages if age is not None]
+    if len(known) < len(ages):
+        return None
+    return format_time(max(0, now_ns - int(max(known, default=0.0) * NS_PER_S)))
+
+
+def _item(held: Backlog) -> dict[str, Any]:
+    return {
+        "node": held.node_id,
+        "chunks": held.pending_chunks,
+        "records": held.pending_records,
+        "age_s": held.behind_seconds,
+        "state": held.state,
+    }

@@ -1,0 +1,69 @@
+"""The settings of a hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import readers
+from shared.address import HUB_PORT, Address, bracketed, is_loopback, is_wildcard
+from shared.readers import machine_name
+from shared.settings import option
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """Everything a hub can be told; raises ValueError for values that contradict each other."""
+
+    # Two hubs on different machines must differ without anybody choosing names.
+    hub_id: str = option(
+        lambda: f"hub-{machine_name()}",
+        "name of this hub, unlike that of any other",
+        readers.name,
+        env=("HUB_ID",),
+    )
+    # Below the working folder: a trial needs no rights elsewhere and is removed with the folder.
+    data: Path = option(
+        Path("var/hub"), "folder of this hub", readers.path, env=("DATA",), folder="hub"
+    )
+    # Nobody else is reached until someone decides who may reach this hub.
+    host: str = option("127.0.0.1", "address to listen on", readers.text)
+    # One port for pages, calls, edges and peers, so that one firewall rule is enough.
+    port: int = option(HUB_PORT, "port to listen on", readers.port, env=("PORT",))
+    # A hub alone works the same; peers only add copies.
+    peers: tuple[Address, ...] = option(
+        (), "the other hubs, as host or host:port", readers.addresses, env=("PEER_MASTERS",)
+    )
+    # Empty means the file cluster.key, which the first hub makes.
+    cluster_key: str = option(
+        "", "secret shared by all hubs and edges", readers.text, env=("CLUSTER_KEY",), secret=True
+    )
+    # Empty means the address it listens on, or the host's name when it listens on all of them.
+    advertise_url: str = option("", "URL under which others reach this hub", readers.text)
+    # Traffic is not encrypted yet, so leaving the machine takes a conscious yes.
+    insecure: bool = option(
+        False,
+        "1 allows listening beyond this machine without TLS",
+        readers.switch,
+        env=("INSECURE",),
+    )
+    # What an operator wants to know later, without a line for every request.
+    log_level: str = option(
+        "info",
+        "least severe line to log",
+        readers.one_of("debug", "info", "warning", "error"),
+        env=("LOG_LEVEL",),
+    )
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host) and not self.insecure:
+            raise ValueError(
+                f"host {self.host} can be reached from other machines without encryption: "
+                "set INSECURE=1 to allow it on a network that you trust, or listen on 127.0.0.1"
+            )
+
+    @property
+    def url(self) -> str:
+        """The URL under which peers, edges and people are told to reach this hub."""
+        if self.advertise_url:
+            return self.advertise_url.rstrip("/")
+        host = machine_name() if is_wildcard(self.host) else self.host
+        return f"http://{bracketed(host)}:{self.port}"

@@ -1,0 +1,85 @@
+"""Nodes, peers and the hub's own facts on disk. Each function runs inside a transaction."""
+
+import logging
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from shared.merge import NodeRecord, from_bytes, to_bytes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPeer:
+    """How far this hub and a peer were with each other's chunks."""
+
+    hub_id: str
+    url: str
+    store_epoch: str
+    pulled_arrival: int
+    confirmed_arrival: int
+
+
+def meta(connection: sqlite3.Connection, key: str, fresh: str) -> str:
+    """A fact of this store; `fresh` is written, and returned, when it has none."""
+    connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, fresh.encode()))
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return bytes(row[0]).decode()
+
+
+def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Write a fact of this store."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value.encode()))
+
+
+def load_nodes(connection: sqlite3.Connection) -> list[NodeRecord]:
+    """All node records; one that cannot be read is left on disk and reported."""
+    records: list[NodeRecord] = []
+    for node_id, stored in connection.execute("SELECT node_id, record FROM node"):
+        try:
+            records.append(from_bytes(stored))
+        except msgspec.MsgspecError as error:
+            log.error("the record of node %s cannot be read: %s", node_id, error)
+    return records
+
+
+def save_nodes(connection: sqlite3.Connection, records: Iterable[NodeRecord]) -> None:
+    """Write node records over what was there."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO node VALUES (?, ?)",
+        ((record.node_id, to_bytes(record)) for record in records),
+    )
+
+
+def load_peers(connection: sqlite3.Connection) -> list[StoredPeer]:
+    """All hubs that were ever met and not forgotten."""
+    rows = connection.execute(
+        "SELECT hub_id, url, store_epoch, pulled_arrival, confirmed_arrival FROM peer"
+    )
+    return [StoredPeer(*row) for row in rows]
+
+
+def save_peer(connection: sqlite3.Connection, peer: StoredPeer) -> None:
+    """Write where we stand with a peer."""
+    connection.execute(
+        "INSERT OR REPLACE INTO peer VALUES (?, ?, ?, ?, ?)",
+        (peer.hub_id, peer.url, peer.store_epoch, peer.pulled_arrival, peer.confirmed_arrival),
+    )
+
+
+def forget_peer(connection: sqlite3.Connection, hub_id: str) -> None:
+    """Drop a hub that will not come back."""
+    connection.execute("DELETE FROM peer WHERE hub_id = ?", (hub_id,))
+
+
+def prune_receipts(connection: sqlite3.Connection, before_ms: int, rows_max: int) -> int:
+    """Forget old receipts, some at a time; a replay then reads "duplicate". Returns how many."""
+    cursor = connection.execute(
+        "DELETE FROM receipt WHERE batch IN"
+        " (SELECT batch FROM receipt WHERE received_ms < ? ORDER BY received_ms LIMIT ?)",
+        (before_ms, rows_max),
+    )
+    return cursor.rowcount

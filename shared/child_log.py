@@ -1,0 +1,74 @@
+"""The log file of a child process: bounded, and read along for what a person should see at once."""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+LOG_BYTES_MAX = 16 * 2**20  # With the one older file kept: days of an ordinary hub.
+READ_BYTES_MAX = 256 * 1024
+SHOWN_LINES_MAX = 20  # A child in trouble must not drown what the others have to say.
+SHOWN_LEVELS = frozenset({"warning", "error", "critical"})
+
+
+def worth_showing(line: str) -> str | None:
+    """The line as a person should see it; None when it is a log line below a warning."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line.rstrip() or None
+    if not isinstance(entry, dict):
+        return line
+    if entry.get("level") not in SHOWN_LEVELS:
+        return None
+    return f"{entry['level']}: {entry.get('message', '')}"
+
+
+@dataclass(slots=True)
+class ChildLog:
+    """The log of one child, which writes to the file itself and so outlives its supervisor."""
+
+    path: Path
+    _at: int = 0
+    _rest: bytes = b""
+    _open: IO[bytes] | None = field(default=None)
+
+    def open(self) -> IO[bytes]:
+        """The file to give to the child. Reading along starts at its present end."""
+        self._open = self.path.open("ab")
+        self._at = self._open.tell()
+        return self._open
+
+    def close(self) -> None:
+        """Let go of the file; the child keeps its own hold on it."""
+        if self._open:
+            self._open.close()
+
+    def new_lines(self) -> list[str]:
+        """What is new and worth showing, at most SHOWN_LINES_MAX lines of it."""
+        with self.path.open("rb") as file:
+            file.seek(self._at)
+            fresh = file.read(READ_BYTES_MAX)
+        self._at += len(fresh)
+        *lines, self._rest = (self._rest + fresh).split(b"\n")
+        self._rest = self._rest[:READ_BYTES_MAX]
+        shown = [text for line in lines if (text := worth_showing(line.decode("utf-8", "replace")))]
+        if len(shown) > SHOWN_LINES_MAX:
+            more = len(shown) - SHOWN_LINES_MAX
+            return [*shown[:SHOWN_LINES_MAX], f"... and {more} more lines in {self.path}"]
+        return shown
+
+    def rotate(self) -> None:
+        """Keep the file small: copy and cut, since the child holds it open for appending.
+
+        A line written between the copy and the cut is lost: a price worth paying for children that
+        need not be told to open their log again.
+        """
+        if self.path.stat().st_size <= LOG_BYTES_MAX:
+            return
+        shutil.copyfile(self.path, self.path.with_name(self.path.name + ".1"))
+        with self.path.open("r+b") as file:
+            file.truncate(0)
+        self._at = 0
+        self._rest = b""

@@ -1,0 +1,74 @@
+"""The one place that knows httpx: a keep-alive HTTP/1.1 client whose errors are ours."""
+
+import asyncio
+from dataclasses import dataclass
+
+import httpx
+
+from shared.errors import TooLarge, Unreachable
+
+CONNECT_SECONDS_MAX = 3.0  # A hub on the far side of a bad link still answers a SYN within this.
+
+# A request that is cancelled leaks its slot in httpcore's pool, so the pool must have no bound.
+_UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, whatever its status; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class HttpxClient:
+    """Sends requests; raises Unreachable when no whole answer came back, TooLarge when it is too big."""
+
+    def __init__(self, *, unix_socket: str | None = None) -> None:
+        transport = httpx.AsyncHTTPTransport(
+            uds=unix_socket, limits=_UNBOUNDED, retries=0, trust_env=False
+        )
+        self._client = httpx.AsyncClient(
+            transport=transport, trust_env=False, follow_redirects=False
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        timeout_seconds: float = 10.0,
+        reply_bytes_max: int = 64 * 1024 * 1024,
+    ) -> Reply:
+        """One request, one answer, in at most `timeout_seconds` all told."""
+        timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS_MAX, timeout_seconds))
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                async with self._client.stream(
+                    method, url, content=body, headers=headers, timeout=timeout
+                ) as answer:
+                    return await _read(answer, reply_bytes_max)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            raise Unreachable(url, str(error) or type(error).__name__, sent=False) from error
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise Unreachable(url, str(error) or type(error).__name__, sent=True) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+
+async def _read(answer: httpx.Response, limit_bytes: int) -> Reply:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in answer.aiter_bytes():
+        size += len(piece)
+        if size > limit_bytes:
+            raise TooLarge("the answer", limit_bytes)
+        pieces.append(piece)
+    return Reply(
+        answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, b"".join(pieces)
+    )

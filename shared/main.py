@@ -1,0 +1,128 @@
+"""The command line: a table of commands, each imported only when it is called."""
+
+import importlib
+import os
+import sys
+
+import click
+
+from shared import __version__
+from shared.errors import HeadwaterError, Refused, RpcError, SettingsError
+
+COMMANDS = {
+    "start": ("shared.main:start_command", "Start what MODE says, with KEY=VALUE settings."),
+    "demo": ("shared.main:demo_command", "Run two hubs and an edge on this machine."),
+    "stop": ("shared.main:stop_command", "Stop what runs in the data folder."),
+    "hub": ("hub.cli.hub:hub", "Run a hub."),
+    "edge": ("edge.cli:edge", "Run an edge."),
+    "status": ("hub.cli.fleet:status", "Show one hub's view of the whole."),
+    "nodes": ("hub.cli.fleet:nodes", "List the machines."),
+    "node": ("hub.cli.fleet:node", "Show one machine."),
+    "hubs": ("hub.cli.fleet:hubs", "List the hubs."),
+    "peers": ("hub.cli.fleet:hubs", "The same as hubs."),
+    "logs": ("hub.cli.telemetry:logs", "Search the logs."),
+    "events": ("hub.cli.telemetry:events", "Search the events."),
+    "metrics": ("hub.cli.telemetry:metrics", "List the metrics, or show one over time."),
+    "traces": ("hub.cli.telemetry:traces", "Search the traces."),
+    "trace": ("hub.cli.telemetry:trace", "Show one trace as a waterfall."),
+    "vms": ("hub.cli.vms:vms", "List the virtual machines and sandboxes."),
+    "vm": ("hub.cli.vms:vm", "Create, start, stop or delete one."),
+    "drain": ("hub.cli.drain:drain", "Push all that an edge holds, now."),
+    "buffer": ("hub.cli.drain:buffer", "Show what an edge holds."),
+    "config": ("hub.cli.config:config", "Show the settings and where they come from."),
+    "rpc": ("hub.cli.rpc:rpc", "Call a method of a hub."),
+    "bench": ("shared.bench:bench", "Measure the speed on this machine."),
+}
+"""Each command, where it lives, and its line in the help; by name, so that help loads none."""
+
+HIDDEN = frozenset({"start", "peers"})
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order of the table."""
+        return [name for name in COMMANDS if name not in HIDDEN]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command itself, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="headwater")
+def root() -> None:
+    """Headwater: telemetry from edges to equal hubs, and orders back."""
+
+
+@click.command("start", context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, metavar="[KEY=VALUE]...")
+def start_command(words: tuple[str, ...]) -> None:
+    """Start what MODE says: demo (the default), master or worker."""
+    from shared.start import start
+
+    sys.exit(start(words))
+
+
+@click.command("demo")
+@click.argument("words", nargs=-1, metavar="[KEY=VALUE]...")
+def demo_command(words: tuple[str, ...]) -> None:
+    """Run two hubs and an edge on this machine."""
+    from shared.start import start
+
+    sys.exit(start([*words, "MODE=demo"]))
+
+
+@click.command("stop")
+@click.argument("words", nargs=-1, metavar="[DATA=FOLDER]")
+def stop_command(words: tuple[str, ...]) -> None:
+    """Stop what runs in the data folder (DATA, or ./var)."""
+    from pathlib import Path
+
+    from shared.pidfile import stop_all
+    from shared.start import read_words
+
+    given = read_words(words)
+    folder = given.get("DATA") or os.environ.get("HEADWATER_DATA") or os.environ.get("DATA")
+    data = Path(folder or "var")
+    stopped = False
+    for line in stop_all(data):
+        click.echo(line)
+        stopped = True
+    if not stopped:
+        click.echo(f"nothing runs in {data}", err=True)
+
+
+def exit_code(error: HeadwaterError) -> int:
+    """1 failed, 2 wrong use, 4 nothing matched, 5 refused."""
+    if isinstance(error, SettingsError):
+        return 2
+    if isinstance(error, Refused):
+        return 5
+    if isinstance(error, RpcError):
+        kinds = {"invalid_params": 2, "method_not_found": 2, "not_found": 4}
+        return kinds.get(error.kind, 5 if error.kind in {"unauthorized", "protected"} else 1)
+    return 1
+
+
+def main() -> None:
+    """The console script: every error of ours becomes one sentence and an exit code."""
+    try:
+        root(prog_name="headwater")
+    except HeadwaterError as error:
+        click.echo(f"headwater: {error}", err=True)
+        sys.exit(exit_code(error))
+
+
+if __name__ == "__main__":
+    main()

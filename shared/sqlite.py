@@ -1,0 +1,209 @@
+"""SQLite as Headwater uses it: one writer with group commit, short readers, declared migrations.
+
+The writer owns its connection and does the checkpoints (a second checkpointing connection could meet
+the WAL-reset race of SQLite before 3.51.3, sqlite.org/wal.html). Jobs that queue up while a commit
+runs share the next one; each keeps its own savepoint, so that one failing job spoils no other.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlite_utils.db import Database as Schema
+from sqlite_utils.migrations import Migrations
+
+from shared.errors import Unavailable
+
+Result = TypeVar("Result")
+Job = Callable[[sqlite3.Connection], Result]
+
+GROUP_JOBS_MAX = (
+    64  # Enough to make a sync cheap, few enough that the first job does not wait long.
+)
+QUEUE_JOBS_MAX = 4096
+WAL_PAGES_BEFORE_CHECKPOINT = 4096  # 16 MiB: fewer, larger checkpoints cut the commit tail.
+WAL_BYTES_KEPT_MAX = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Pending(Generic[Result]):
+    job: Job[Result]
+    future: "asyncio.Future[Result]"
+    result: Result | None = None
+    error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]  # Result may be None.
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether SQLite failed for want of room, on the disk or under a quota."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+class Database:
+    """One SQLite file in WAL mode. Await `write` from one event loop; `reading` works in any thread."""
+
+    def __init__(
+        self, path: Path, migrations: Migrations, *, synchronous: str, threads: bool
+    ) -> None:
+        self.path = path
+        self._connection = self._open_writer(migrations, synchronous)
+        self._threads = threads
+        self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._closed = False
+        self._readers: list[sqlite3.Connection] = []
+        self._thread: threading.Thread | None = None
+        if threads:
+            self._thread = threading.Thread(
+                target=self._work, name=f"writer {path.name}", daemon=True
+            )
+            self._thread.start()
+
+    def _open_writer(self, migrations: Migrations, synchronous: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=5.0
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_BEFORE_CHECKPOINT}")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT_MAX}")
+        migrations.apply(Schema(connection))
+        return connection
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have been handed in and not yet been committed."""
+        return self._waiting
+
+    async def write(self, job: Job[Result]) -> Result:
+        """Run the job in a transaction; returns once it is committed, raises what it raised.
+
+        Raises Unavailable when too many jobs wait already, or the database is closed.
+        """
+        if self._closed or self._waiting >= QUEUE_JOBS_MAX:
+            state = "closed" if self._closed else "behind with its work"
+            raise Unavailable(f"the database {self.path.name} is {state}", retry_after_seconds=1.0)
+        pending: _Pending[Result] = _Pending(job, asyncio.get_running_loop().create_future())
+        if self._thread is None:
+            self._run_group([pending])
+            pending.settle()
+            return await pending.future
+        self._waiting += 1
+        try:
+            self._queue.put(pending)
+            return await pending.future
+        finally:
+            self._waiting -= 1
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Borrow a read-only connection; keep it short, a reader pins the WAL."""
+        connection = self._readers.pop() if self._readers else self._open_reader()
+        try:
+            yield connection
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._readers.append(connection)
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{self.path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        return connection
+
+    def close(self) -> None:
+        """Finish the jobs that were handed in, then let go of the file."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+        while self._readers:
+            self._readers.pop().close()
+        self._connection.close()
+
+    def abandon(self) -> None:
+        """Let go of the file as a killed process would: nothing more is written. For simulations."""
+        self._closed = True
+        while self._readers:
+            self._readers.pop().close()
+        self._connection.close()
+
+    def _work(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group, more = self._gather(first)
+            self._run_group(group)
+            self._report(group)
+            if not more:
+                return
+
+    def _gather(self, first: "_Pending[Any]") -> "tuple[list[_Pending[Any]], bool]":
+        group = [first]
+        while len(group) < GROUP_JOBS_MAX:
+            try:
+                pending = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if pending is None:
+                return group, False
+            group.append(pending)
+        return group, True
+
+    def _run_group(self, group: "list[_Pending[Any]]") -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for pending in group:
+                self._run_one(pending)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            for pending in group:
+                pending.error = pending.error or error
+
+    def _run_one(self, pending: "_Pending[Any]") -> None:
+        self._connection.execute("SAVEPOINT job")
+        try:
+            pending.result = pending.job(self._connection)
+        except Exception as error:  # Whatever a job raises belongs to its caller, and only to it.
+            pending.error = error
+            if not self._connection.in_transaction:  # A full disk makes SQLite roll back by itself.
+                raise sqlite3.OperationalError("the transaction was rolled back") from error
+            self._connection.execute("ROLLBACK TO job")
+        self._connection.execute("RELEASE job")
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # The error that led here is the one to report.
+                self._connection.execute("ROLLBACK")
+
+    @staticmethod
+    def _report(group: "list[_Pending[Any]]") -> None:
+        loop = group[0].future.get_loop()
+
+        def settle_all() -> None:
+            for pending in group:
+                pending.settle()
+
+        with contextlib.suppress(RuntimeError):  # The loop is gone: nobody waits for the answer.
+            loop.call_soon_threadsafe(settle_all)

@@ -1,0 +1,54 @@
+"""Loops that must not stop: each has an owner, survives bad weather, and says when it stumbles."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from shared.backoff import Backoff, backoff_seconds
+from shared.errors import HeadwaterError
+
+log = logging.getLogger(__name__)
+
+_CALM = Backoff(seconds_initial=0.5, seconds_max=10.0)
+
+
+async def repeat(
+    name: str, step: Callable[[], Awaitable[float]], rng: Random, limits: Backoff = _CALM
+) -> None:
+    """Run `step` for ever; it returns the seconds to wait before the next time.
+
+    A HeadwaterError is bad weather: it is logged and tried again with backoff. Anything else is a
+    fault of ours and ends the loop, and with it the task group that owns it.
+    """
+    failures = 0
+    while True:
+        try:
+            seconds = await step()
+            failures = 0
+        except HeadwaterError as error:
+            seconds = backoff_seconds(failures, limits, rng)
+            failures += 1
+            log.warning("%s: %s", name, error, extra={"failures": failures})
+        await asyncio.sleep(seconds)
+
+
+class Bell:
+    """Wakes a waiting loop; rings while nobody waits are remembered as one."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the waiter now, or let its next wait end at once."""
+        self._event.set()
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait for a ring, at most `seconds`; returns whether it rang."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        rang = self._event.is_set()
+        self._event.clear()
+        return rang
