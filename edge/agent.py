@@ -121,7 +121,7 @@ class Agent:
         """What the buffer holds, how far the hubs are, and the sums that must balance."""
         state, totals = self.buffer.state(), self.buffer.totals
         pending = self.buffer.seqs - self.hubs.accepted() - self.hubs.safe()
-        oldest = state.oldest_ms
+        oldest = self.buffer.created_ms(pending)
         return {
             "epoch": state.epoch,
             "head_seq": state.head_seq,

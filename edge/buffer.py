@@ -7,6 +7,7 @@ the next commit and, where it is of one kind, the next chunk.
 import asyncio
 import shutil
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,32 @@ class BufferState:
     dead_letters: int
 
 
+AGE_MARKS_MAX = 4096
+
+
+@dataclass(slots=True)
+class AgeMarks:
+    """When some sequence numbers were made: enough to tell the age of any, in bounded memory."""
+
+    marks: list[tuple[int, int]] = field(default_factory=list)
+
+    def mark(self, seq: int, created_ms: int) -> None:
+        """Note a chunk; numbers only grow. Every second mark goes when there are too many."""
+        self.marks.append((seq, created_ms))
+        if len(self.marks) > AGE_MARKS_MAX:
+            self.marks = self.marks[::2]
+
+    def at(self, seq: int) -> int | None:
+        """The time of the last mark that is not after this number."""
+        index = bisect_right(self.marks, (seq, 2**63)) - 1
+        return self.marks[max(index, 0)][1] if self.marks else None
+
+    def forget_before(self, seq: int) -> None:
+        """Drop the marks that no number from `seq` on needs."""
+        index = bisect_right(self.marks, (seq, 2**63)) - 1
+        self.marks = self.marks[max(index, 0) :]
+
+
 @dataclass(slots=True)
 class _Waiting:
     part: Part
@@ -75,7 +102,7 @@ class Buffer:
         self._free_bytes = 0
         self._free_checked_at: float | None = None
         self._held = Inventory("", Totals(), Ranges(), 0, 0, 0)
-        self._oldest_ms: int | None = None
+        self._ages = AgeMarks()
         self._letting_go = asyncio.Lock()
         self.appended = Bell()
         """Rings when there is something new to push."""
@@ -98,7 +125,8 @@ class Buffer:
         buffer._held = await database.write(
             lambda connection: chunk_table.take_inventory(connection, fresh_epoch)
         )
-        buffer._oldest_ms = await database.write(chunk_table.oldest_ms)
+        for seq, created_ms in await database.write(chunk_table.ages):
+            buffer._ages.mark(seq, created_ms)
         return buffer
 
     async def append(self, part: Part, checkpoint: Checkpoint | None = None) -> None:
@@ -154,8 +182,8 @@ class Buffer:
             self._waiting_bytes -= sum(len(waiting.part.body) for waiting in group)
 
     def _apply(self, change: Change) -> None:
-        if self._oldest_ms is None and change.added:
-            self._oldest_ms = self._runtime.wall_ms()
+        for first, _ in change.added.spans:
+            self._ages.mark(first, self._runtime.wall_ms())
         held = self._held
         seqs = held.seqs - change.removed if change.removed else held.seqs
         for first, last in change.added.spans:
@@ -193,9 +221,13 @@ class Buffer:
             chunks=held.seqs.count,
             records=held.records,
             stored_bytes=held.stored_bytes,
-            oldest_ms=self._oldest_ms if held.seqs else None,
+            oldest_ms=self.created_ms(held.seqs),
             dead_letters=held.totals.rejected_chunks,
         )
+
+    def created_ms(self, seqs: Ranges) -> int | None:
+        """About when the first of these chunks was made, never later; None when there is none."""
+        return self._ages.at(seqs.first) if seqs else None
 
     async def read(self, wanted: Ranges, bytes_max: int, chunks_max: int) -> list[Chunk]:
         """Chunks with the wanted numbers, oldest first: at least one, within the bounds."""
@@ -237,7 +269,7 @@ class Buffer:
                         lambda connection: chunk_table.delete_safe(connection, gone)
                     )
                 )
-                self._oldest_ms = await self._database.write(chunk_table.oldest_ms)
+                self._ages.forget_before(self.seqs.first or self.totals.head_seq)
 
     async def bury(self, seq: int, reason: str) -> None:
         """Put a chunk aside that hubs refuse for good, as a dead letter with their reason."""

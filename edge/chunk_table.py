@@ -14,7 +14,7 @@ import msgspec
 from edge.batch import Joined
 from shared.codec import compress
 from shared.otlp import join_bodies
-from shared.ranges import Ranges, of_spans
+from shared.ranges import NOTHING, Ranges, of_spans
 from shared.records import GENESIS_HASH, Checkpoint, Chunk, ChunkHeader, read_header, seal
 
 
@@ -35,8 +35,8 @@ class Change:
     """What a transaction did to the buffer: the new totals, and what it holds more or less of."""
 
     totals: Totals
-    added: Ranges = Ranges()
-    removed: Ranges = Ranges()
+    added: Ranges = NOTHING
+    removed: Ranges = NOTHING
     records: int = 0
     stored_bytes: int = 0
 
@@ -124,8 +124,9 @@ def _seal(author: Author, joined: Joined, totals: Totals) -> Chunk:
         records=joined.records,
         raw_bytes=len(raw),
         stored_bytes=len(body),
-        time_min_ns=joined.time_min_ns,
-        time_max_ns=joined.time_max_ns,
+        # A chunk without any event time is found under the time at which it was made.
+        time_min_ns=joined.time_min_ns or author.created_ms * 1_000_000,
+        time_max_ns=joined.time_max_ns or author.created_ms * 1_000_000,
         created_ms=author.created_ms,
         body_sha256=hashlib.sha256(body).digest(),
         previous_hash=totals.head_hash,
@@ -229,7 +230,9 @@ def read_checkpoint(connection: sqlite3.Connection, key: str) -> bytes | None:
     return row[0] if row else None
 
 
-def oldest_ms(connection: sqlite3.Connection) -> int | None:
-    """When the oldest chunk in the buffer was made; None when it is empty."""
-    row = connection.execute("SELECT created_ms FROM chunk ORDER BY seq LIMIT 1").fetchone()
-    return row[0] if row else None
+def ages(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """When the oldest and the newest chunk in the buffer were made: (seq, Unix milliseconds)."""
+    return [
+        *connection.execute("SELECT seq, created_ms FROM chunk ORDER BY seq LIMIT 1"),
+        *connection.execute("SELECT seq, created_ms FROM chunk ORDER BY seq DESC LIMIT 1"),
+    ]

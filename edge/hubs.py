@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from shared.ranges import Ranges
+from shared.ranges import NOTHING, Ranges
 
 AVOID_SECONDS = 5.0  # A hub that did not answer is asked again by heartbeats; pushes go elsewhere.
 
@@ -15,8 +15,8 @@ class HubView:
 
     url: str
     hub_id: str = ""
-    have: Ranges = Ranges()
-    safe: Ranges = Ranges()
+    have: Ranges = NOTHING
+    safe: Ranges = NOTHING
     avoid_until: float = 0.0
     last_answer_at: float | None = None
     last_error: str = ""

@@ -345,7 +345,7 @@ class Hub:
     def _snapshot(self) -> Snapshot:
         now, mine = asyncio.get_running_loop().time(), self.describe()
         states = Counter(str(self.registry.state(each, now)) for each in self.registry.records)
-        peers = [peer for peer in self.peers.by_url.values()]
+        peers = list(self.peers.by_url.values())
         return Snapshot(
             self.counters,
             {

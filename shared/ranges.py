@@ -45,6 +45,11 @@ class Ranges:
         return sum(last - first + 1 for first, last in self.spans)
 
     @property
+    def first(self) -> int:
+        """The smallest number in the set; 0 when it is empty."""
+        return self.spans[0][0] if self.spans else 0
+
+    @property
     def last(self) -> int:
         """The largest number in the set; 0 when it is empty."""
         return self.spans[-1][1] if self.spans else 0
@@ -66,6 +71,10 @@ class Ranges:
     def to_wire(self) -> list[list[int]]:
         """`[[first, last], ...]`, as JSON and MessagePack carry it."""
         return [[first, last] for first, last in self.spans]
+
+
+NOTHING = Ranges()
+"""The empty set."""
 
 
 def of_spans(spans: Iterable[tuple[int, int]]) -> Ranges:

@@ -48,7 +48,8 @@ class Actions:
         """Run the machine, or let a paused one go on."""
         vm = self._records.find(vm_id)
         if vm.state is State.PAUSED:
-            return await self.resume(vm_id, stage)
+            await self.resume(vm_id, stage)
+            return
         stage("starting")
         try:
             await self._driver.check(vm.spec)
@@ -73,7 +74,8 @@ class Actions:
         await self._driver.ask_to_stop(vm.handle)
         patience = min(s for s in (timeout_s, force_after_s, 3600.0) if s is not None)
         if await self._is_gone_within(vm, patience):
-            return await self._record_stop(vm_id, "user")
+            await self._record_stop(vm_id, "user")
+            return
         if force_after_s is None or patience < force_after_s:
             await self._look_again(vm_id)
             message = f"{vm.name} did not stop within {patience:g} s and still runs"

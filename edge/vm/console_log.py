@@ -1,8 +1,8 @@
 """The capped console log of one machine: two files at most, each named by its first byte's offset.
 
-The name carries the offset, so there is no index that could disagree with the data: cutting the log is
-unlinking a file. Offsets count from the first byte that the machine ever wrote and never go back.
-Only the standard library is used, since the shim imports this file.
+The name carries the offset, so there is no index that could disagree with the data: cutting the
+log is unlinking a file. Offsets count from the first byte that the machine ever wrote and never go
+back. Only the standard library is used, since the shim imports this file.
 """
 
 import os
@@ -14,7 +14,8 @@ PREFIX, SUFFIX = "console-", ".log"
 
 @dataclass(frozen=True, slots=True)
 class ConsolePage:
-    """Some bytes of a console. `first` is the oldest offset still held, `size` the end of the log."""
+    """Some bytes of a console. `first` is the oldest offset still held, `size` the end of the
+    log."""
 
     offset: int
     first: int
@@ -72,7 +73,8 @@ def log_files(folder: Path) -> list[tuple[int, Path]]:
 def read_console(folder: Path, offset: int | None, limit: int) -> ConsolePage:
     """Read up to `limit` bytes from `offset`, or the last `limit` bytes when it is None.
 
-    An offset that was already cut off moves up to the oldest byte held; one past the end reads nothing.
+    An offset that was already cut off moves up to the oldest byte held; one past the end reads
+    nothing.
     """
     files = log_files(folder)
     if not files:

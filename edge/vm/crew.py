@@ -1,4 +1,5 @@
-"""Who owns the tasks that come and go with machines: each has this owner, and a failure is heard."""
+"""Who owns the tasks that come and go with machines: each has this owner, and a failure is
+heard."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -21,7 +22,8 @@ class Crew:
         return task
 
     async def first_failure(self) -> None:
-        """Wait for ever, or raise what a task failed with; whoever supervises the crew awaits this."""
+        """Wait for ever, or raise what a task failed with; whoever supervises the crew awaits
+        this."""
         await self._failed.wait()
         if self._failure is not None:
             raise self._failure

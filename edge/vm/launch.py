@@ -1,6 +1,7 @@
 """What the agent tells a shim, and what the shim tells back through its folder.
 
-Both are small JSON files replaced atomically. Only the standard library is used: the shim imports this.
+Both are small JSON files replaced atomically. Only the standard library is used, since the shim
+imports this file.
 """
 
 import json
@@ -20,8 +21,9 @@ class Launch:
     """One order to run a payload.
 
     `uid` is the user to become first (None: stay who we are). `isolated` says that argv starts
-    bubblewrap, which is told to use STATUS_FD and GATE_FD. `processes_max` is set on the payload from
-    outside, since before the new user namespace exists it would count the whole user's processes.
+    bubblewrap, which is told to use STATUS_FD and GATE_FD. `processes_max` is set on the payload
+    from outside, since before the new user namespace exists it would count the whole user's
+    processes.
     """
 
     vm_id: str
@@ -41,8 +43,8 @@ class Launch:
 class ShimState:
     """What a shim last wrote about itself. `exit` is None while the payload lives.
 
-    `exit` has `code`, `signal` (either may be None), `at_ms`, and `started` False when the payload
-    was never reached, with `text` holding what the sandbox said.
+    `exit` has `code`, `signal` (either may be None), `at_ms`, and `started`, which is False when
+    the payload was never reached.
     """
 
     vm_id: str

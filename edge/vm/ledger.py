@@ -1,7 +1,8 @@
 """The book of this node's machines: records, operations and request ids in one SQLite file.
 
-A request id and the operation that it made are written in one transaction, so that repeating a call after
-a crash finds both or neither. Every call blocks; `edge.vm.records` keeps them off the event loop.
+A request id and the operation that it made are written in one transaction, so that repeating a
+call after a crash finds both or neither. Every call blocks; `edge.vm.records` keeps them off the
+event loop.
 """
 
 import sqlite3
@@ -77,7 +78,8 @@ class Ledger:
         return [msgspec.json.decode(row[0], type=Vm) for row in rows]
 
     def save(self, vm: Vm | None, operations: Sequence[Operation], request: Request | None) -> None:
-        """Write all of it or nothing; raises sqlite3.IntegrityError for a name or request id in use."""
+        """Write all of it or nothing; raises sqlite3.IntegrityError for a name or request id in
+        use."""
         with self._transaction():
             if vm is not None:
                 self._put_vm(vm)

@@ -78,7 +78,8 @@ class Autostart(StrEnum):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a sandbox may use. `memory_mib` binds each process by itself, `disk_mib` each scratch folder."""
+    """What a sandbox may use. `memory_mib` binds each process by itself, `disk_mib` each scratch
+    folder."""
 
     memory_mib: Annotated[int, Meta(ge=16, le=16 * MIB)] | None = None
     pids: Annotated[int, Meta(ge=4, le=32_768)] = 256

@@ -18,23 +18,22 @@ class Verdict(StrEnum):
 
 _RUN, _SAME, _NO = Verdict.RUN, Verdict.NO_CHANGE, Verdict.REFUSE
 
+# fmt: off
 IDLE: dict[Move, dict[State, Verdict]] = {
-    # fmt: off
-    Move.START: {State.STOPPED: _RUN, State.RUNNING: _SAME, State.PAUSED: _RUN, State.FAILED: _RUN},
-    Move.STOP: {State.STOPPED: _SAME, State.RUNNING: _RUN, State.PAUSED: _RUN, State.FAILED: _SAME},
-    Move.KILL: {State.STOPPED: _SAME, State.RUNNING: _RUN, State.PAUSED: _RUN, State.FAILED: _SAME},
-    Move.REBOOT: {State.STOPPED: _NO, State.RUNNING: _RUN, State.PAUSED: _NO, State.FAILED: _NO},
-    Move.PAUSE: {State.STOPPED: _NO, State.RUNNING: _RUN, State.PAUSED: _SAME, State.FAILED: _NO},
-    Move.RESUME: {State.STOPPED: _NO, State.RUNNING: _SAME, State.PAUSED: _RUN, State.FAILED: _NO},
-    Move.DELETE: {State.STOPPED: _RUN, State.RUNNING: _NO, State.PAUSED: _NO, State.FAILED: _RUN},
-    Move.DESTROY: {
-        State.STOPPED: _RUN,
-        State.RUNNING: _RUN,
-        State.PAUSED: _RUN,
-        State.FAILED: _RUN,
-    },
-    # fmt: on
+    move: dict(zip((State.STOPPED, State.RUNNING, State.PAUSED, State.FAILED), row, strict=True))
+    for move, row in {
+        # .............. stopped  running  paused  failed
+        Move.START:     (_RUN,    _SAME,   _RUN,   _RUN),
+        Move.STOP:      (_SAME,   _RUN,    _RUN,   _SAME),
+        Move.KILL:      (_SAME,   _RUN,    _RUN,   _SAME),
+        Move.REBOOT:    (_NO,     _RUN,    _NO,    _NO),
+        Move.PAUSE:     (_NO,     _RUN,    _SAME,  _NO),
+        Move.RESUME:    (_NO,     _SAME,   _RUN,   _NO),
+        Move.DELETE:    (_RUN,    _NO,     _NO,    _RUN),
+        Move.DESTROY:   (_RUN,    _RUN,    _RUN,   _RUN),
+    }.items()
 }
+# fmt: on
 
 POWER_AFTER: dict[Move, Power] = {
     Move.START: Power.RUNNING,

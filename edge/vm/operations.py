@@ -1,6 +1,7 @@
 """Work on machines: one operation at a time for each, repeatable by request id, always with an end.
 
-An operation that was cut off by the agent's own end stays open in the ledger; the next start judges it.
+An operation that was cut off by the agent's own end stays open in the ledger; the next start
+judges it.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from edge.vm.crew import Crew
 from edge.vm.ledger import Request
 from edge.vm.model import Failure, Move, Operation, OpState, State, Vm
 from edge.vm.moves import POWER_AFTER, Verdict, allowed, judge
-from edge.vm.records import Records
+from edge.vm.records import Records, patiently
 from edge.vm.views import brief
 from shared.errors import RpcError
 from shared.runtime import Runtime
@@ -30,8 +31,8 @@ Work = Callable[[Stage], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One mutating call, ready to be admitted. `digest` covers everything that has an effect but the
-    machine's name, which is compared with the operation's."""
+    """One mutating call, ready to be admitted. `digest` covers everything that has an effect but
+    the machine's name, which is compared with the operation's."""
 
     method: str
     move: Move
@@ -119,7 +120,8 @@ class Operations:
         return await self._run(ask, self._records.find(vm_id), work)
 
     async def nothing_to_do(self, ask: Ask, vm: Vm) -> Operation:
-        """Record a request for the state that is there already; it may still change what is wanted."""
+        """Record a request for the state that is there already; it may still change what is
+        wanted."""
         result = brief(vm)
         done = msgspec.structs.replace(
             self._new(ask, vm), state=OpState.DONE, progress=100, result=result
@@ -204,7 +206,7 @@ class Operations:
             updated_ms=self._runtime.wall_ms(),
         )
         changes: dict[str, Any] = {"task": None, "op_id": None, "last_error": failure}
-        await self._records.update(operation.vm_id, changes, over)
+        await patiently(lambda: self._records.update(operation.vm_id, changes, over))
         self._running.pop(operation.vm_id, None)
         self._ended(operation.vm_id)
 

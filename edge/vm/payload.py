@@ -97,7 +97,7 @@ def _become(launch: Launch, slave: int, status: int, gate: int) -> None:
     """In the child: never returns."""
     try:
         _prepare(launch, slave, status, gate)
-        os.execve(launch.argv[0], launch.argv, launch.env)
+        os.execve(launch.argv[0], launch.argv, launch.env)  # noqa: S606 -- that is its purpose.
     except OSError as error:
         os.write(2, f"cannot start {launch.argv[0]}: {error.strerror}\n".encode())
     finally:
@@ -125,7 +125,8 @@ def _prepare(launch: Launch, slave: int, status: int, gate: int) -> None:
 
 
 def _reset_signals() -> None:
-    """Being ignored is inherited (Python ignores SIGPIPE, nohup SIGHUP), and a shell cannot undo it."""
+    """Being ignored is inherited (Python ignores SIGPIPE, nohup SIGHUP), and a shell cannot undo
+    it."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for name in ("HUP", "INT", "QUIT", "PIPE", "TERM", "XFSZ", "CHLD", "TSTP", "TTIN", "TTOU"):
         signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_DFL)

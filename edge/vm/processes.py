@@ -13,7 +13,8 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class ProcessStat:
-    """One line of /proc/PID/stat. `start_ticks` (field 22) tells a reused pid from the first owner."""
+    """One line of /proc/PID/stat. `start_ticks` (field 22) tells a reused pid from the first
+    owner."""
 
     pid: int
     letter: str
@@ -27,13 +28,15 @@ def stat_of(pid: int) -> ProcessStat | None:
         line = (PROC / str(pid) / "stat").read_text()
     except (OSError, ValueError):
         return None
-    # The command name stands in brackets and may itself hold brackets and spaces: cut at the last one.
+    # The command name stands in brackets and may itself hold brackets and spaces: cut at the last
+    # one.
     fields = line[line.rindex(")") + 2 :].split()
     return ProcessStat(pid, fields[0], int(fields[1]), int(fields[19]))
 
 
 def is_alive(pid: int, start_ticks: int) -> bool:
-    """True when this very process still runs; a zombie is not alive, and neither is a reused pid."""
+    """True when this very process still runs; a zombie is not alive, and neither is a reused
+    pid."""
     stat = stat_of(pid)
     return stat is not None and stat.start_ticks == start_ticks and stat.letter not in "ZX"
 
@@ -52,8 +55,13 @@ def below(root: int) -> list[int]:
 
 
 def boot_id() -> str:
-    """Changes with every boot of the machine; empty where the kernel does not tell."""
+    """Changes with every boot of the machine, and of the container that we live in.
+
+    A restarted container keeps the kernel's boot id, but its process 1 is another one.
+    """
     try:
-        return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return ""
+        boot = "unknown"
+    first = stat_of(1)
+    return f"{boot}/{first.start_ticks if first else 0}"

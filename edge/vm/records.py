@@ -1,7 +1,9 @@
 """The machines of this node in memory, changed only after the ledger has committed the change."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,13 +14,27 @@ from edge.vm.model import Operation, State, Vm
 from shared.errors import RpcError
 from shared.runtime import Runtime
 
+log = logging.getLogger(__name__)
+
 Result = TypeVar("Result")
+RETRY_SECONDS = 5.0
 PRUNE_EVERY = 50
 """Commits between two looks for old rows."""
 
 
+async def patiently(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Do what must be written in the end: a full disk is waited out."""
+    while True:
+        try:
+            return await work()
+        except sqlite3.Error as error:
+            log.warning("the book of machines cannot be written, trying again: %s", error)
+        await asyncio.sleep(RETRY_SECONDS)
+
+
 class Records:
-    """Every read is answered from memory, every change goes through one lock and one transaction."""
+    """Every read is answered from memory, every change goes through one lock and one
+    transaction."""
 
     def __init__(
         self, path: Path, runtime: Runtime, operations_max: int, changed: Callable[[], None]

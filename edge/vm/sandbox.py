@@ -4,6 +4,7 @@ Never called a VM by its driver: the record says `kind: sandbox` and which isola
 """
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -58,7 +59,9 @@ class SandboxDriver:
             isolation=kind,
             capabilities=CAPABILITIES,
             images=tuple(image_names(self._settings.templates)),
-            limits_enforced=_limits_enforced(isolation is not None, isolation is not None),
+            limits_enforced=_limits_enforced(
+                isolation is not None, isolation is not None and _counts_apart()
+            ),
         )
 
     async def check(self, spec: Spec) -> None:
@@ -178,7 +181,10 @@ class SandboxDriver:
 
     def _launch(self, vm: Vm, isolation: Isolation | None) -> Launch:
         program = program_of(vm.spec.image, self._settings.templates)
-        env, limits = _environment(vm), vm.spec.limits
+        limits = vm.spec.limits
+        env = _environment(
+            vm, HOME if isolation else str(self._folder / vm.id), isolation is not None
+        )
         argv = list(program.argv)
         if isolation is not None:
             hidden = (str(self._folder.parent.resolve()),)
@@ -193,18 +199,19 @@ class SandboxDriver:
             isolated=isolation is not None,
             address_space_bytes_max=memory_mib * MIB if memory_mib else None,
             files_max=FILES_MAX,
-            processes_max=limits.pids if isolation is not None else None,
+            processes_max=limits.pids if isolation is not None and _counts_apart() else None,
             console_bytes_max=self._settings.console_bytes_max,
             stop_signals=list(program.stop_signals),
             stop_seconds_max=SHIM_STOP_SECONDS_MAX,
         )
 
 
-def _environment(vm: Vm) -> dict[str, str]:
+def _environment(vm: Vm, home: str, isolated: bool) -> dict[str, str]:
     """Nothing of the agent's own environment, which may hold keys."""
     path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-    base = {"PATH": path, "HOME": HOME, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
-    return {**base, "PS1": f"{vm.name}:$ ", "HEADWATER_VM": vm.name, **vm.spec.env}
+    base = {"PATH": path, "HOME": home, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    ours = {"HEADWATER_VM": vm.name, "HEADWATER_ISOLATION": "namespaces" if isolated else "none"}
+    return {**base, "PS1": f"{vm.name}:$ ", **ours, **vm.spec.env}
 
 
 def _launch_shim(folder: Path, launch: Launch) -> None:
@@ -263,8 +270,16 @@ def _last_words(folder: Path) -> str:
 
 
 def _limits_enforced(isolated: bool, pids: bool) -> dict[str, bool]:
-    """Without a delegated control group nothing bounds the sum over processes, so we do not say so."""
+    """Without a delegated control group nothing bounds the sum over processes, so we do not say
+    so."""
     return {"cpu": False, "memory": False, "pids": pids, "disk": isolated}
+
+
+def _counts_apart() -> bool:
+    """Before Linux 5.14 the process limit counted all processes of the user, inside and outside."""
+    major, _, rest = os.uname().release.partition(".")
+    minor = "".join(itertools.takewhile(str.isdigit, rest))
+    return (int(major), int(minor or 0)) >= (5, 14)
 
 
 def _remove(folder: Path) -> None:

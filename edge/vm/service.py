@@ -1,6 +1,7 @@
-"""The machines of this node, behind one `call`: the methods, their admission, and the life of it all."""
+"""The machines of this node behind one `call`: the methods, their admission, and their life."""
 
 import codecs
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,11 @@ class VmService:
         handler = self._methods.get(method)
         if handler is None:
             raise RpcError("method_not_found", f"this node has no method {method!r}")
-        return await handler(params)
+        try:
+            return await handler(params)
+        except sqlite3.Error as error:
+            message = f"this node cannot write its book of machines: {error}"
+            raise RpcError("internal", message) from error
 
     def summary(self) -> list[dict[str, Any]]:
         """Every machine in brief, for the heartbeat."""

@@ -1,9 +1,10 @@
 """The small process that owns one sandbox and outlives the agent: `python -m edge.vm.shim FOLDER`.
 
-It starts only from its folder's order, detaches (own session, double fork), takes the folder's lock, runs
-the payload, serves the two sockets and leaves the exit status in the state file. The first process prints
-one JSON line: {"ok": true} once the payload runs, else {"ok": false, "kind": ..., "message": ...}.
-Only the standard library is imported, so that a start takes some ten milliseconds.
+It starts only from its folder's order, detaches (own session, double fork), takes the folder's
+lock, runs the payload, serves the two sockets and leaves the exit status in the state file. The
+first process prints one JSON line: {"ok": true} once the payload runs, else {"ok": false, "kind":
+..., "message": ...}. Only the standard library is imported, so that a start takes some ten
+milliseconds.
 """
 
 import fcntl
@@ -26,7 +27,7 @@ ALREADY_RUNNING, FAILED = "already_running", "failed"
 def main(arguments: list[str]) -> int:
     """Detach, wait for the shim's first word and pass it on."""
     if len(arguments) != 1:
-        print("usage: python -m edge.vm.shim FOLDER", file=sys.stderr)
+        sys.stderr.write("usage: python -m edge.vm.shim FOLDER\n")
         return 2
     folder = Path(arguments[0]).resolve()
     read_end, write_end = os.pipe()

@@ -30,8 +30,8 @@ async def connected(
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to one of a shim's sockets; raises OSError.
 
-    A socket's path holds 107 bytes at most and a data folder may be deeper, so it is reached through
-    a descriptor of its folder.
+    A socket's path holds 107 bytes at most and a data folder may be deeper, so it is reached
+    through a descriptor of its folder.
     """
     folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -45,7 +45,8 @@ async def connected(
 
 
 async def order(folder: Path, do: str, **details: Any) -> dict[str, Any]:
-    """Give one order and return the answer; raises RpcError driver_error when none comes in time."""
+    """Give one order and return the answer; raises RpcError driver_error when none comes in
+    time."""
     try:
         async with asyncio.timeout(ORDER_SECONDS_MAX), connected(folder) as (reader, writer):
             writer.write(json.dumps({"do": do, **details}).encode() + b"\n")

@@ -1,7 +1,7 @@
 """The shim's loop: the pty on one side, the console and control sockets on the other.
 
-Control speaks one JSON object a line; a connection that stays open learns of the payload's end by being
-closed, after the state file holds the exit status. Only the standard library is used.
+Control speaks one JSON object a line; a connection that stays open learns of the payload's end by
+being closed, after the state file holds the exit status. Only the standard library is used.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ PTY_BYTES_PER_SECOND_MAX = 8 * 1024 * 1024
 
 
 class ShimServer:
-    """Sockets are bound on construction, so that a folder that cannot hold them fails before the start."""
+    """Sockets are bound on construction: a folder that cannot hold them fails before the start."""
 
     def __init__(self, folder: Path, launch: Launch) -> None:
         self._launch = launch
@@ -202,11 +202,13 @@ class ShimServer:
     def _hear(self, connection: socket.socket) -> None:
         data = _receive(connection)
         if data is None:
-            return self._leave(connection)
+            self._leave(connection)
+            return
         lines = (self._controls[connection] + data).split(b"\n")
         self._controls[connection] = lines[-1]
         if len(lines[-1]) > LINE_BYTES_MAX:
-            return self._leave(connection)
+            self._leave(connection)
+            return
         for line in lines[:-1]:
             self._reply(connection, self._obey(line))
 

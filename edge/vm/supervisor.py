@@ -1,7 +1,8 @@
-"""What happens to machines without a call: reattaching, hearing of ends, restarts, autostart, shutdown."""
+"""What happens to machines without a call: reattaching, ends, restarts, autostart, shutdown."""
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from edge.vm.ending import RESTART_SECONDS_INITIAL, judge_end, starts_after_boot
 from edge.vm.model import Failure, Move, Operation, OpState, Power, State, Vm, VmSettings
 from edge.vm.moves import is_reached
 from edge.vm.operations import Ask, Operations
-from edge.vm.records import Records
+from edge.vm.records import Records, patiently
 from shared.errors import RpcError
 from shared.runtime import Runtime
 
@@ -62,14 +63,14 @@ class Supervisor:
             if vm is None or vm.state in UP or vm.state is State.ABSENT:
                 continue
             await asyncio.sleep(vm.spec.start_delay_s)
-            await self._start(vm.id, "autostart")
+            await patiently(partial(self._start, vm.id, "autostart"))
 
     async def look_after(self) -> None:
         """Compare every record with the world, again and again: the net below the watchers."""
         while True:
             await asyncio.sleep(self._settings.observe_seconds)
             for vm in self._records.all():
-                await self._reconcile(vm.id)
+                await patiently(partial(self._reconcile, vm.id))
 
     def watch(self, vm_id: str) -> None:
         """Hear of the end of a machine that is up; called after every operation."""
@@ -91,7 +92,7 @@ class Supervisor:
             await self._driver.wait_gone(vm.handle)
         finally:
             self._watched.discard(vm.id)
-        await self._reconcile(vm.id)
+        await patiently(lambda: self._reconcile(vm.id))
 
     async def _reconcile(self, vm_id: str) -> None:
         async with self._operations.lock(vm_id):
@@ -114,7 +115,10 @@ class Supervisor:
         vm = await self._actions.record_end(vm.id, observed, ending)
         if ending.restart_after_seconds is not None:
             history.append(now)
-            self._crew.start(self._restart_later(vm.id, ending.restart_after_seconds))
+            self._restart_in(vm.id, ending.restart_after_seconds)
+
+    def _restart_in(self, vm_id: str, seconds: float) -> None:
+        self._crew.start(patiently(lambda: self._restart_later(vm_id, seconds)))
 
     async def _restart_later(self, vm_id: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -140,7 +144,8 @@ class Supervisor:
         if observed.state is not State.ABSENT:
             await self._records.update(vm.id, {"task": None, "op_id": None})
             await self._actions.adopt(vm.id, observed)
-            return self.watch(vm.id)
+            self.watch(vm.id)
+            return
         was_up = vm.state in UP
         changes: dict[str, Any] = {"task": None, "op_id": None}
         if was_up and is_new_boot:
@@ -152,7 +157,7 @@ class Supervisor:
         elif was_up:
             await self._judge_end(vm)
         elif vm.is_restart_due:
-            self._crew.start(self._restart_later(vm.id, RESTART_SECONDS_INITIAL))
+            self._restart_in(vm.id, RESTART_SECONDS_INITIAL)
 
     async def _close_operation(self, operation: Operation) -> None:
         vm = self._records.by_id(operation.vm_id)

@@ -1,7 +1,8 @@
 """The process tree of one sandbox: who in it gets a signal, and in which order.
 
-With bubblewrap the tree is: bwrap outside, bwrap as process 1 inside, then the payload. The two wrappers
-must not be asked to stop: the outer one dies of SIGTERM and takes everything with it, ungracefully.
+With bubblewrap the tree is: bwrap outside, bwrap as process 1 inside, then the payload. The two
+wrappers must not be asked to stop: the outer one dies of SIGTERM and takes everything with it,
+ungracefully.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from edge.vm.processes import below, stat_of
 
 PR_SET_CHILD_SUBREAPER = 36
 PASSES_MAX = 20
-"""A tree that forks while it is walked needs a few walks; a fork bomb is stopped by its process limit."""
+"""A tree that forks while it is walked needs a few walks; a fork bomb meets its process limit."""
 
 
 class Tree:

@@ -28,16 +28,13 @@ class Asker:
         method: str,
         params: Mapping[str, Any] | None = None,
         *,
-        mutating: bool = False,
         timeout_seconds: float = CALL_SECONDS_MAX,
     ) -> Any:
         """The result of one call; parameters that are None or empty are left out."""
         given = {name: value for name, value in (params or {}).items() if _is_given(value)}
 
         async def work(caller: Caller) -> Any:
-            return await caller.call(
-                method, given, mutating=mutating, timeout_seconds=timeout_seconds
-            )
+            return await caller.call(method, given, timeout_seconds=timeout_seconds)
 
         return run(self.doors, say, work)
 

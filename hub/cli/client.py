@@ -17,6 +17,11 @@ from shared.jsonrpc import read_answer
 
 CALL_SECONDS_MAX = 30.0  # Room for a large query; a dead hub is seen much sooner.
 
+ORDERS = frozenset(
+    {"vm.create", "vm.start", "vm.stop", "vm.pause", "vm.resume", "vm.delete", "edge.drain"}
+)
+"""Methods that change something, and so must not be repeated without their request id."""
+
 Result = TypeVar("Result")
 
 
@@ -91,15 +96,14 @@ class Caller:
         method: str,
         params: Mapping[str, Any] | None = None,
         *,
-        mutating: bool = False,
         timeout_seconds: float = CALL_SECONDS_MAX,
     ) -> Any:
         """The result of a call; raises RpcError, Refused, or Unreachable when no door answers.
 
-        A mutating call carries one request id through all its attempts, so that it has one effect.
+        An order carries one request id through all its attempts, so that it has one effect.
         """
         sent = dict(params or {})
-        if mutating:
+        if method in ORDERS:
             sent.setdefault("request_id", f"cli-{secrets.token_hex(8)}")
         body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": sent})
         last: Unreachable | None = None

@@ -83,7 +83,6 @@ async def drain_with_progress(
     call = caller.call(
         "edge.drain",
         {"node": node, "deadline_s": deadline_s},
-        mutating=True,
         timeout_seconds=deadline_s + ANSWER_SECONDS_EXTRA,
     )
     try:

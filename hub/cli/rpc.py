@@ -6,7 +6,7 @@ import click
 import orjson
 
 from hub.cli.ask import Asker, asking
-from hub.cli.output import show_one
+from hub.cli.output import Format, show_list, show_one
 
 
 def parameter(text: str) -> tuple[str, Any]:
@@ -29,4 +29,8 @@ def rpc(asker: Asker, /, method: str, words: tuple[str, ...], timeout: float) ->
     """Call METHOD. A VALUE that is JSON is sent as such: limit=10, nodes='["edge-1"]'."""
     answer = asker.ask(method, dict(map(parameter, words)), timeout_seconds=timeout)
     held = answer if isinstance(answer, dict) else {"result": answer}
-    show_one("json" if asker.form == "table" else asker.form, held)
+    form: Format = "json" if asker.form == "table" else asker.form
+    if form == "ndjson" and "items" in held:
+        show_list(form, held, held["items"], ())
+    else:
+        show_one(form, held)

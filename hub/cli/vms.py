@@ -13,11 +13,11 @@ ANSWER_SECONDS_EXTRA = 10.0  # The hub answers a little after the wait that it w
 
 VM_COLUMNS = (
     Column("VM", "name"),
-    Column("ID", "vm_id"),
+    Column("ID", "id"),
     Column("NODE", "node_id"),
     Column("STATE", "state"),
-    Column("IMAGE", "spec.image"),
-    Column("DRIVER", "driver"),
+    Column("IMAGE", "image"),
+    Column("KIND", "kind"),
 )
 
 
@@ -56,7 +56,7 @@ def order_flags(command: Callable[..., None]) -> Callable[..., None]:
 def give_order(asker: Asker, method: str, params: Mapping[str, Any]) -> None:
     """Send an order, show its operation, and exit 1 when it failed."""
     timeout = params["wait_s"] + ANSWER_SECONDS_EXTRA
-    operation = asker.ask(method, params, mutating=True, timeout_seconds=timeout)
+    operation = asker.ask(method, params, timeout_seconds=timeout)
     show_one(asker.form, operation)
     state = operation.get("state")
     if state == "failed":

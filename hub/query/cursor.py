@@ -71,7 +71,8 @@ def _unpack(text: str) -> Cursor:
         cursor = _decoder.decode(packed)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _refusal("is not one of ours") from error
-    if not 0 <= cursor.start_ns <= cursor.end_ns <= TIME_NS_MAX:
+    in_range = 0 <= cursor.start_ns <= cursor.end_ns <= TIME_NS_MAX
+    if not in_range or not 0 <= cursor.position[0] <= TIME_NS_MAX:
         raise _refusal("is not one of ours")
     return cursor
 

@@ -53,15 +53,15 @@ class Limits:
     past the hard one the question is refused."""
 
     chunks_max: int = 4096
-    bytes_max: int = 64 * MIB  # About 0.1 s of text search, or 2 s of full decoding.
-    rows_max: int = 200_000  # Decoded rows; 10 us each.
+    bytes_max: int = 64 * MIB  # Under 0.1 s of text search.
+    rows_max: int = 200_000  # Decoded rows: about 1 s, at 5 us each.
     hard_factor: int = 16
 
 
 PAGE_LIMITS = Limits()
 """For answers in pages: short enough that a person sees something soon."""
 
-WHOLE_LIMITS = Limits(chunks_max=65_536, bytes_max=1024 * MIB, rows_max=3_000_000, hard_factor=1)
+WHOLE_LIMITS = Limits(chunks_max=200_000, bytes_max=1024 * MIB, rows_max=3_000_000, hard_factor=1)
 """For answers that cannot be continued: everything or an error."""
 
 

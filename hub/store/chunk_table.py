@@ -194,8 +194,9 @@ def find(
         where += f" AND origin IN ({', '.join('?' * len(nodes))})"
         values.extend(nodes)
     order = "time_max_ns DESC, arrival" if newest_first else "time_min_ns, arrival"
-    rows = connection.execute(
-        f"SELECT arrival, header, received_ms FROM chunk WHERE {where} ORDER BY {order}", values
+    rows = connection.execute(  # Only question marks and our own words are put into the text.
+        f"SELECT arrival, header, received_ms FROM chunk WHERE {where} ORDER BY {order}",  # noqa: S608
+        values,
     )
     for arrival, header_bytes, received_ms in rows:
         yield HeldChunk(arrival, read_header(header_bytes), received_ms)

@@ -7,6 +7,7 @@ from hub.replicate import LogKey, SafeLedger
 from hub.store import chunk_table
 from hub.store.chunk_table import HeldChunk, Stored
 from shared.codec import decompress
+from shared.errors import BadInput
 from shared.ranges import Ranges
 from shared.receipt import ChunkOutcome, Receipt
 from shared.records import MIB, Chunk, Signal
@@ -32,12 +33,10 @@ class ChunkStore:
         """Read what is held, and what of it still waits for copies."""
         self._have = await self._database.write(chunk_table.all_received)
         self.records, self.stored_bytes = await self._database.write(chunk_table.totals)
-        after = self.ledger.safe_arrival
-        while page := await self._database.write(
-            lambda connection: chunk_table.arrivals_after(connection, after, UNSAFE_PAGE)
-        ):
+        page = await self.arrivals_after(self.ledger.safe_arrival, UNSAFE_PAGE)
+        while page:
             self.ledger.arrived(page)
-            after = page[-1][2]
+            page = await self.arrivals_after(page[-1][2], UNSAFE_PAGE)
         self.head_arrival = await self._database.write(chunk_table.head_arrival)
 
     async def accept(self, name: str, chunks: Sequence[Chunk]) -> Receipt:
@@ -153,11 +152,13 @@ class StoreReader:
         return chunk_table.find(self._connection, signals, nodes, start_ns, end_ns, newest_first)
 
     def body(self, arrival: int) -> bytes:
-        """The decompressed body of a chunk, bounded."""
+        """The decompressed body of a chunk, bounded; raises BadInput when it cannot be read."""
         row = self._connection.execute(
             "SELECT body FROM chunk WHERE arrival = ?", (arrival,)
         ).fetchone()
-        return decompress(row[0], CHUNK_RAW_BYTES_MAX) if row else b""
+        if row is None:
+            raise BadInput(f"chunk {arrival} is no longer here")
+        return decompress(row[0], CHUNK_RAW_BYTES_MAX)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -1,0 +1,26 @@
+"""`headwater bench`: what this machine does, measured against the limits of this machine."""
+
+import sys
+
+import click
+import orjson
+
+
+@click.group()
+def bench() -> None:
+    """Measure the speed on this machine."""
+
+
+@bench.command("ingest")
+@click.option("--seconds", default=5.0, show_default=True, help="How long each load lasts.")
+def ingest(seconds: float) -> None:
+    """Send OTLP logs to an edge that pushes to a hub; prints one flat JSON object.
+
+    Load generator, edge and hub are processes on this machine and share its cores.
+    """
+    from shared.benchmarks.ingest import measure  # Late: other commands need none of it.
+
+    if not 0 < seconds <= 600:
+        raise click.UsageError("--seconds must be more than 0 and at most 600")
+    figures = measure(seconds, lambda line: click.echo(line, err=True))
+    sys.stdout.write(orjson.dumps(figures).decode() + "\n")

@@ -1,0 +1,1 @@
+"""The loads and yardsticks of `headwater bench`."""

@@ -1,0 +1,71 @@
+"""Coverage: what an answer may promise."""
+
+from typing import Any
+
+import pytest
+
+from hub.query.coverage import Backlog, backlog_of, coverage
+from tests.unit.query.stock import NOW_NS
+
+IDLE = Backlog("edge-1", "online", 0, 0, None, 2.0)
+
+
+def judge(*backlogs: Backlog, asked: list[str] | None = None) -> dict[str, Any]:
+    return coverage("hub-1", backlogs, asked, NOW_NS)
+
+
+def test_an_idle_online_node_is_complete_up_to_its_last_beat() -> None:
+    assert judge(IDLE) == {
+        "hub": "hub-1",
+        "complete_until": "2027-01-15T07:59:58Z",
+        "behind": [],
+        "missing_nodes": [],
+        "partial": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("held", "partial", "until"),
+    [
+        (Backlog("edge-1", "online", 2, 90, 1.5, 0.5), False, "2027-01-15T07:59:58Z"),
+        (Backlog("edge-1", "online", 2, 90, 58.0, 2.0), True, "2027-01-15T07:59:00Z"),
+        (Backlog("edge-1", "offline", 0, 0, None, 3600.0), True, "2027-01-15T07:00:00Z"),
+        (Backlog("edge-1", "late", 0, 0, None, 60.0), True, "2027-01-15T07:59:00Z"),
+        (Backlog("edge-1", "unknown", 0, 0, None, None), True, None),
+        (Backlog("edge-1", "online", 0, 0, 99.0, 0.0), False, "2027-01-15T08:00:00Z"),
+    ],
+)
+def test_old_pending_data_or_silence_make_an_answer_partial(
+    held: Backlog, partial: bool, until: str | None
+) -> None:
+    answer = judge(held)
+    assert (answer["partial"], answer["complete_until"]) == (partial, until)
+    assert [item["node"] for item in answer["behind"]] == (["edge-1"] if partial else [])
+
+
+def test_only_the_asked_nodes_count() -> None:
+    offline = Backlog("edge-2", "offline", 5, 500, 10.0, 3600.0)
+    assert judge(IDLE, offline, asked=["edge-1"])["partial"] is False
+    answer = judge(IDLE, offline)
+    assert answer["behind"] == [
+        {"node": "edge-2", "chunks": 5, "records": 500, "age_s": 3610.0, "state": "offline"}
+    ]
+
+
+def test_a_node_that_nobody_knows_is_missing() -> None:
+    answer = judge(IDLE, asked=["edge-1", "edge-9"])
+    assert answer["missing_nodes"] == ["edge-9"]
+    assert answer["partial"] is True
+    assert answer["complete_until"] is None
+
+
+def test_without_any_node_an_answer_is_complete_until_now() -> None:
+    assert judge()["complete_until"] == "2027-01-15T08:00:00Z"
+
+
+def test_a_backlog_is_read_from_a_node_record() -> None:
+    buffer = {"chunks": 9, "records": 900, "pending_chunks": 2, "oldest_age_s": 3.5}
+    node = {"node_id": "edge-1", "state": "online", "age_s": 1.5, "buffer": buffer}
+    assert backlog_of(node) == Backlog("edge-1", "online", 2, 900, 3.5, 1.5)
+    silent = {"node_id": "edge-2", "state": "unknown", "age_s": None, "buffer": None}
+    assert backlog_of(silent) == Backlog("edge-2", "unknown", 0, 0, None, None)
