@@ -62,7 +62,7 @@ class Agent:
         self.client = self.runtime.http()
         self.shipper = Shipper(self.buffer, self.hubs, self.client, self.runtime, headers)
         self.heartbeats = Heartbeats(
-            self.hubs, self.client, self.runtime, headers, self.compose, self._reach
+            self.hubs, self.client, self.runtime, headers, self.compose, self._reach, self._link
         )
         drain = Drain(self.buffer, self.hubs, self.shipper, self.heartbeats)
         self.methods["edge.buffer"] = self._call_buffer
@@ -82,12 +82,15 @@ class Agent:
             await self.client.close()
 
     def _reach(self, views: Sequence[HubView]) -> None:
-        """Begin to beat and link to hubs that we have just learned of."""
-        if self._tasks is None:
-            return
-        for view in views:
+        """Begin to beat to addresses that we have just learned of."""
+        if self._tasks is not None:
+            for view in views:
+                self._tasks.create_task(self.heartbeats.run(view))
+
+    def _link(self, view: HubView) -> None:
+        """Open a link to a hub that has answered, so that a hub with two addresses gets only one."""
+        if self._tasks is not None:
             link = Link(view, self.runtime, self._headers, self.answer)
-            self._tasks.create_task(self.heartbeats.run(view))
             self._tasks.create_task(link.run())
 
     async def answer(self, method: str, params: dict[str, Any]) -> Any:

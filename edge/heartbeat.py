@@ -34,6 +34,7 @@ class Heartbeats:
     headers: dict[str, str]
     compose: Callable[[], Beat]
     discovered: Callable[[list[HubView]], None]
+    met: Callable[[HubView], None]
     _bells: dict[str, Bell] = field(default_factory=dict)
 
     def beat_now(self) -> None:
@@ -42,10 +43,10 @@ class Heartbeats:
             bell.ring()
 
     async def run(self, view: HubView) -> None:
-        """Beat to one hub for ever."""
+        """Beat to one hub for as long as its address is the one we use for it."""
         bell = self._bells.setdefault(view.url, Bell())
         failures = 0
-        while True:
+        while view.url in self.hubs.views:
             try:
                 seconds = await self._beat(view)
                 failures = 0
@@ -81,7 +82,8 @@ class Heartbeats:
     def _take_note(self, view: HubView, beat: Beat, reply: BeatReply) -> float:
         if not 0 < reply.interval_seconds <= 3600:
             raise BadInput(f"{view.url} asks for a beat every {reply.interval_seconds} s")
-        view.hub_id = reply.hub_id
+        if not self._meet(view, reply.hub_id):
+            return reply.interval_seconds
         have, safe = from_wire(reply.have), from_wire(reply.safe)
         answered(view, asyncio.get_running_loop().time(), have, safe)
         unknown = [url for hub_id, url in reply.hubs.items() if not self.hubs.named(hub_id)]
@@ -90,3 +92,17 @@ class Heartbeats:
             self.discovered(fresh)
         spread = reply.interval_seconds * JITTER
         return reply.interval_seconds + self.runtime.rng.uniform(-spread, spread)
+
+    def _meet(self, view: HubView, hub_id: str) -> bool:
+        """Note which hub is behind an address; False for a second address of a hub we know."""
+        if view.hub_id == hub_id:
+            return True
+        if self.hubs.named(hub_id):
+            log.info("%s is %s, which we know under another address", view.url, hub_id)
+            self.hubs.views.pop(view.url)
+            return False
+        is_new = not view.hub_id
+        view.hub_id = hub_id
+        if is_new:
+            self.met(view)
+        return True

@@ -166,7 +166,6 @@ class Shipper:
 
     async def _accept(self, view: HubView, reply: PushReply) -> None:
         """Take note of a receipt: what the hub holds, and what it refuses for good."""
-        view.hub_id = reply.hub_id
         now = asyncio.get_running_loop().time()
         answered(view, now, from_wire(reply.have), from_wire(reply.safe))
         for outcome in reply.receipt.outcomes:

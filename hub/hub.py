@@ -111,6 +111,9 @@ class Hub:
         self.peers.learn(self.config.peers, configured=True)
         for stored in await write(hub_table.load_peers):
             self._recall(stored)
+        for peer in self.peers.by_url.values():
+            # A configured peer counts as a copy that is missing until it has confirmed something.
+            self.store.ledger.peers.setdefault(peer.key, 0)
         self._build()
         await self.store.open()
 

@@ -1,11 +1,14 @@
 """The one place that knows httpx: a keep-alive HTTP/1.1 client whose errors are ours."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
 from shared.errors import TooLarge, Unreachable
+from shared.unix_socket import short_path
 
 CONNECT_SECONDS_MAX = 3.0  # A hub on the far side of a bad link still answers a SYN within this.
 
@@ -26,6 +29,9 @@ class HttpxClient:
     """Sends requests; raises Unreachable when no whole answer came back, TooLarge when it is too big."""
 
     def __init__(self, *, unix_socket: str | None = None) -> None:
+        self._held = contextlib.ExitStack()
+        if unix_socket is not None:
+            unix_socket = self._held.enter_context(short_path(Path(unix_socket)))
         transport = httpx.AsyncHTTPTransport(
             uds=unix_socket, limits=_UNBOUNDED, retries=0, trust_env=False
         )
@@ -59,6 +65,7 @@ class HttpxClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+        self._held.close()
 
 
 async def _read(answer: httpx.Response, limit_bytes: int) -> Reply:

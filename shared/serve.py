@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from shared.errors import SettingsError
+from shared.unix_socket import short_path
 
 SHUTDOWN_SECONDS_MAX = 2  # An open browser stream must not hold up a stop.
 WS_MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -42,7 +43,8 @@ def bind_unix(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     previous = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        with short_path(path) as address:
+            listener.bind(address)
         listener.listen(64)
     except OSError as error:
         listener.close()

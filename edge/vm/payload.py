@@ -13,6 +13,7 @@ import signal
 import termios
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from edge.vm.launch import GATE_FD, STATUS_FD, Launch
 from edge.vm.processes import below
@@ -42,9 +43,10 @@ def spawn(launch: Launch) -> Payload:
         os.fchown(slave, launch.uid, -1)
     status_read, status_write = os.pipe()
     gate_read, gate_write = os.pipe()
+    shim_pid = os.getpid()
     child = os.fork()
     if child == 0:
-        _become(launch, slave, status_write, gate_read)
+        _become(launch, shim_pid, slave, status_write, gate_read)
     for fd in (slave, status_write, gate_read):
         os.close(fd)
     os.set_blocking(master, False)
@@ -93,10 +95,10 @@ def exit_of(wait_status: int, isolated: bool) -> tuple[int | None, int | None]:
     return code, None
 
 
-def _become(launch: Launch, slave: int, status: int, gate: int) -> None:
+def _become(launch: Launch, shim_pid: int, slave: int, status: int, gate: int) -> None:
     """In the child: never returns."""
     try:
-        _prepare(launch, slave, status, gate)
+        _prepare(launch, shim_pid, slave, status, gate)
         os.execve(launch.argv[0], launch.argv, launch.env)  # noqa: S606 -- that is its purpose.
     except OSError as error:
         os.write(2, f"cannot start {launch.argv[0]}: {error.strerror}\n".encode())
@@ -104,7 +106,7 @@ def _become(launch: Launch, slave: int, status: int, gate: int) -> None:
         os._exit(127 if not launch.isolated else 1)
 
 
-def _prepare(launch: Launch, slave: int, status: int, gate: int) -> None:
+def _prepare(launch: Launch, shim_pid: int, slave: int, status: int, gate: int) -> None:
     os.setsid()
     if not launch.isolated:  # Inside bubblewrap the payload takes the terminal for itself.
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
@@ -119,9 +121,13 @@ def _prepare(launch: Launch, slave: int, status: int, gate: int) -> None:
     os.umask(0o022)
     _reset_signals()
     _set_limits(launch)
-    if not launch.isolated:
-        _die_with_parent()
+    # Python's own files may be out of the next user's reach, so the import comes before the change;
+    # and only the child pays for it: the shim itself stays small.
+    import ctypes
+
+    library = ctypes.CDLL(None)
     drop_to(launch.uid)
+    _die_with_parent(library, shim_pid)
 
 
 def _reset_signals() -> None:
@@ -132,11 +138,14 @@ def _reset_signals() -> None:
         signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_DFL)
 
 
-def _die_with_parent() -> None:
-    """bubblewrap has an option for this; a plain child asks the kernel itself (prctl 1)."""
-    import ctypes  # Only plain payloads need it, and it is the slowest import of a shim.
+def _die_with_parent(library: Any, shim_pid: int) -> None:
+    """Ask the kernel (prctl 1) to end us with the shim; bubblewrap does so itself, but later.
 
-    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
+    Comes after the change of user, which would cancel it, and looks again for a shim that was faster.
+    """
+    library.prctl(1, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != shim_pid:
+        os._exit(1)
 
 
 def _set_limits(launch: Launch) -> None:
