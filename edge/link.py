@@ -49,21 +49,23 @@ class Link:
 
     async def _serve(self, duplex: Duplex) -> None:
         self.view.linked = True
+        # Not a TaskGroup: before Python 3.13 one that ends by an error swallows a cancellation that
+        # arrives meanwhile, and this loop would outlive its owner.
         calls: set[asyncio.Task[None]] = set()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    message = await duplex.receive()
-                    if len(calls) >= CALLS_MAX:
-                        await self._refuse(duplex, message)
-                        continue
-                    task = tasks.create_task(self._answer(duplex, message))
-                    calls.add(task)
-                    task.add_done_callback(calls.discard)
-        except* HeadwaterError as group:
-            raise group.exceptions[0] from group
+            while True:
+                message = await duplex.receive()
+                if len(calls) >= CALLS_MAX:
+                    await self._refuse(duplex, message)
+                    continue
+                task = asyncio.create_task(self._answer(duplex, message))
+                calls.add(task)
+                task.add_done_callback(calls.discard)
         finally:
             self.view.linked = False
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
             with contextlib.suppress(HeadwaterError):
                 await duplex.close()
 

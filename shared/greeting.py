@@ -43,7 +43,7 @@ def screen(title: str, lines: Sequence[Line], *, colours: bool) -> str:
     width = max(len(label) for label, _ in lines) + 2
     bold, plain = ("\033[1m", "\033[0m") if colours else ("", "")
     rows = [f"  {bold}{label:<{width}}{plain}{text}" for label, text in lines]
-    return "\n".join(["", f"{bold}{title}{plain}", "", *rows, "", ""])
+    return "\n".join(["", f"{bold}{title}{plain}", "", *rows, ""])
 
 
 def wants_colours(stream: TextIO) -> bool:

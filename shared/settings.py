@@ -18,6 +18,7 @@ Value = TypeVar("Value")
 Settings = TypeVar("Settings")
 
 PREFIX = "HEADWATER_"
+LISTED_MAX = 8  # More than these nobody reads in an error message.
 SECRET_SHOWN_AS = "(secret)"  # noqa: S105  # What is shown in its place.
 
 ROLES = {
@@ -86,8 +87,9 @@ def settings_class(role: str) -> type[Any]:
 
 
 def nearest(word: str, known: Collection[str]) -> str:
-    """A hint that names the known word most like the given one, or lists all of a short list."""
-    near = difflib.get_close_matches(word, sorted(known), 1, 0.5)
+    """A hint that names the known word most like the given one, or all of a short list."""
+    listed = len(known) <= LISTED_MAX
+    near = difflib.get_close_matches(word, sorted(known), 1, 0.6 if listed else 0.0)
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
 
 
