@@ -133,7 +133,7 @@ def _vm_service(
 
     async def emit(event: VmEvent) -> None:
         attributes = {"vm.id": event.vm_id, "vm.name": event.vm_name, **event.attributes}
-        made = Event(event.time_ns, event.name, event.severity, event.text, attributes)
+        made = Event(event.time_ns, event.name, event.severity.lower(), event.text, attributes)
         with contextlib.suppress(BufferFull):  # The VM's own history keeps it; data comes first.
             await buffer.append(event_part(resource, "headwater.vm", [made]))
 
