@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,22 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from hub.calls import Calls
-from hub.describe import describe_node
 from hub.doors import EdgeDoors, PeerDoors
 from hub.exposition import Snapshot, exposition
 from hub.fleet import Fleet
 from hub.gossip import HubRecord
 from hub.links import Links
 from hub.mesh import Mesh
+from hub.methods import method_table
 from hub.peers import Peers
-from hub.query.coverage import backlog_of, coverage
-from hub.query.methods import METHODS as QUERIES
 from hub.registry import Registry
 from hub.replicate import SafeLedger
-from hub.rpc import Handler, Method, Rpc
+from hub.rpc import Rpc
 from hub.store import hub_table
 from hub.store.chunks import ChunkStore
 from hub.store.hub_table import StoredPeer
 from hub.store.schema import MIGRATIONS
-from hub.vms import CHANGES, READS, Vms
+from hub.vms import Vms
 from hub.web.guard import Guard
 from hub.web.routes import RouteSpec
 from shared import __version__
@@ -163,7 +162,10 @@ class Hub:
             self.intend,
         )
         self.vms = Vms(self.registry, calls, self.runtime, self.config.hub_id)
-        self.rpc = Rpc(self._methods(), self.counters)
+        methods = method_table(
+            self.fleet, self.vms, self.runtime, self.config.hub_id, self.store.reader
+        )
+        self.rpc = Rpc(methods, self.counters)
 
     async def _save_peer(self, peer: StoredPeer) -> None:
         await self._database.write(lambda db: hub_table.save_peer(db, peer))
@@ -225,11 +227,7 @@ class Hub:
     async def _prune_for_ever(self) -> None:
         while True:
             before_ms = self.runtime.wall_ms() - RECEIPT_DAYS * 86_400_000
-            await self._database.write(
-                lambda db, before_ms=before_ms: hub_table.prune_receipts(  # type: ignore[misc]
-                    db, before_ms, PRUNE_ROWS
-                )
-            )
+            await self._database.write(partial(hub_table.prune_receipts, before_ms, PRUNE_ROWS))
             await asyncio.sleep(PRUNE_SECONDS)
 
     def stop(self) -> None:
@@ -248,63 +246,6 @@ class Hub:
     def abandon(self) -> None:
         """Let go as a killed process would. For simulations."""
         self._database.abandon()
-
-    # ---- what others can ask
-
-    def _methods(self) -> Mapping[str, Method]:
-        fleet, vms = self.fleet, self.vms
-        table: dict[str, Handler] = {
-            "node.list": self._covered(fleet.node_list),
-            "node.get": fleet.node_get,
-            "node.drain": fleet.node_drain,
-            "node.undrain": fleet.node_undrain,
-            "node.label": fleet.node_label,
-            "hub.list": fleet.hub_list,
-            "hub.status": fleet.hub_status,
-            "hub.forget": fleet.hub_forget,
-            "edge.buffer": fleet.edge_buffer,
-            "edge.drain": fleet.edge_drain,
-            "vm.list": vms.list,
-        }
-        for name, query in QUERIES.items():
-            table[name] = self._covered(self._query(query))
-        for name in READS:
-            table[name] = _named(vms.read, name)
-        for name in CHANGES:
-            table[name] = _named(vms.change, name)
-        methods = {name: Method(handler) for name, handler in table.items()}
-        methods["rpc.discover"] = Method(self._discover)
-        return dict(sorted(methods.items()))
-
-    def _query(self, query: Any) -> Handler:
-        async def ask(params: dict[str, Any]) -> dict[str, Any]:
-            answer: dict[str, Any] = await query(self.runtime, self.store.reader, params)
-            return answer
-
-        return ask
-
-    def _covered(self, handler: Handler) -> Handler:
-        """Say with each answer what it covers."""
-
-        async def answer(params: dict[str, Any]) -> dict[str, Any]:
-            result = await handler(params)
-            asked = params.get("nodes")
-            now = asyncio.get_running_loop().time()
-            nodes = [describe_node(self.registry, each, now) for each in self.registry.present()]
-            backlogs = [backlog_of(node) for node in nodes]
-            names = asked if isinstance(asked, list) else None
-            covered = coverage(self.config.hub_id, backlogs, names, self.runtime.wall_ns())
-            return {**result, "coverage": covered}
-
-        return answer
-
-    async def _discover(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Name the methods of this hub."""
-        return {
-            "openrpc": "1.3.2",
-            "info": {"title": "Headwater hub", "version": __version__},
-            "methods": [{"name": name} for name in self.rpc.methods],
-        }
 
     # ---- routes
 
@@ -362,11 +303,3 @@ class Hub:
             {peer.key: peer.lag_chunks for peer in peers},
             {peer.key: peer.state(now) == "alive" for peer in peers},
         )
-
-
-def _named(handler: Any, name: str) -> Handler:
-    async def call(params: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = await handler(name, params)
-        return answer
-
-    return call

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+import msgspec
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,9 +28,11 @@ Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method by its handler."""
+    """What answers a method; the type that checks its parameters, where the hub does; and its use."""
 
     handler: Handler
+    params: type[msgspec.Struct] | None = None
+    summary: str = ""
 
 
 @dataclass(slots=True)

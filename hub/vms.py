@@ -18,6 +18,7 @@ CHANGES = (
     "vm.create",
     "vm.start",
     "vm.stop",
+    "vm.reboot",
     "vm.pause",
     "vm.resume",
     "vm.delete",

@@ -107,8 +107,9 @@ def paths(value: object) -> tuple[Path, ...]:
 
 def addresses(value: object) -> tuple[Address, ...]:
     """Addresses of hubs, with commas between them or as a list."""
+    written = _items(value)
     try:
-        return parse_addresses(_items(value))
+        return parse_addresses(written)
     except ValueError as error:
         raise ValueError(f"a list of addresses, but {error}") from error
 

@@ -89,8 +89,9 @@ def settings_class(role: str) -> type[Any]:
 def nearest(word: str, known: Collection[str]) -> str:
     """A hint that names the known word most like the given one, or all of a short list."""
     listed = len(known) <= LISTED_MAX
-    near = difflib.get_close_matches(word, sorted(known), 1, 0.6 if listed else 0.0)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+    folded = {item.casefold(): item for item in sorted(known)}
+    near = difflib.get_close_matches(word.casefold(), folded, 1, 0.6 if listed else 0.0)
+    return f"did you mean {folded[near[0]]}?" if near else f"known are {', '.join(sorted(known))}"
 
 
 def as_flag(name: str) -> str:

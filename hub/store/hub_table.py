@@ -75,7 +75,7 @@ def forget_peer(connection: sqlite3.Connection, hub_id: str) -> None:
     connection.execute("DELETE FROM peer WHERE hub_id = ?", (hub_id,))
 
 
-def prune_receipts(connection: sqlite3.Connection, before_ms: int, rows_max: int) -> int:
+def prune_receipts(before_ms: int, rows_max: int, connection: sqlite3.Connection) -> int:
     """Forget old receipts, some at a time; a replay then reads "duplicate". Returns how many."""
     cursor = connection.execute(
         "DELETE FROM receipt WHERE batch IN"

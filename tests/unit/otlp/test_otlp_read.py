@@ -213,6 +213,12 @@ def test_values_nested_too_deeply_are_bad_input(depth: int) -> None:
         read_part(Signal.LOGS, JSON, nested_json(depth))
 
 
+def test_an_escaped_name_does_not_hide_the_depth() -> None:
+    body = nested_json(300).replace(b"arrayValue", b"\\u0061rrayValue")
+    with pytest.raises(BadInput, match="nested"):
+        read_part(Signal.LOGS, JSON, body)
+
+
 def test_protobuf_nested_too_deeply_is_bad_input() -> None:
     body = b""
     for _ in range(200):  # An AnyValue in an ArrayValue in an AnyValue, by hand.

@@ -99,6 +99,17 @@ def test_a_big_file_comes_in_bounded_blocks(path: Path, reader: Reader) -> None:
     assert reader.read() == many(0, 2000).splitlines()
 
 
+def test_a_slow_reader_does_not_take_the_end_of_a_block_for_the_end_of_the_file(
+    path: Path, reader: Reader
+) -> None:
+    append(path, many(0, 1000))
+    while block := reader.follower.next_block(reader.now, 1):
+        reader.rows += log_rows(block.part.encoding, block.part.body)
+        reader.follower.advance(block)
+        reader.now += 2 * LIMITS.partial_seconds_max
+    assert [row.body for row in reader.rows] == many(0, 1000).splitlines()
+
+
 def test_a_block_stays_the_same_until_it_is_kept(path: Path, reader: Reader) -> None:
     append(path, "one\n")
     first = reader.follower.next_block(0.0, 1)

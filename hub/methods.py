@@ -1,0 +1,137 @@
+"""The table of RPC methods: what answers each, which parameters it takes, and what it is for."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from hub import params
+from hub.describe import describe_node
+from hub.fleet import Fleet
+from hub.query import params as query_params
+from hub.query.coverage import backlog_of, coverage
+from hub.query.methods import METHODS as QUERIES
+from hub.query.scan import ChunkReader
+from hub.rpc import Handler, Method
+from hub.vms import CHANGES, READS, Vms
+from shared import __version__
+from shared.runtime import Runtime
+
+QUERY_PARAMS: Mapping[str, type[msgspec.Struct]] = {
+    "log.query": query_params.LogParams,
+    "metric.query": query_params.MetricParams,
+    "metric.names": query_params.MetricNamesParams,
+    "trace.search": query_params.TraceSearchParams,
+    "trace.get": query_params.TraceGetParams,
+}
+OF_VM: Mapping[str, str] = {
+    "vm.get": "One VM, asked of its node: vm, node.",
+    "vm.console.log": "What a VM wrote to its console: vm, node, offset, limit.",
+    "op.get": "One operation: node, op_id.",
+    "op.list": "The operations of a node, newest first: node, vm, limit.",
+    "op.wait": "Wait for the end of an operation: node, op_id, timeout_s.",
+    "node.drivers": "What can run on a node, and why something cannot: node.",
+    "vm.create": "Make a VM: node, spec, id, start, request_id, wait_s.",
+    "vm.start": "Start a VM, or resume a paused one: vm, node, request_id, wait_s.",
+    "vm.stop": "Stop a VM: vm, node, mode, timeout_s, force_after, request_id, wait_s.",
+    "vm.reboot": "Stop and start a VM: vm, node, mode, request_id, wait_s.",
+    "vm.pause": "Halt a VM where it is: vm, node, request_id, wait_s.",
+    "vm.resume": "Let a paused VM go on: vm, node, request_id, wait_s.",
+    "vm.delete": "Remove a VM: vm, node, force, request_id, wait_s.",
+    "vm.console.send": "Type into a VM's console: vm, node, data, request_id.",
+}
+
+
+def method_table(
+    fleet: Fleet, vms: Vms, runtime: Runtime, hub_id: str, reader: Callable[[], ChunkReader]
+) -> dict[str, Method]:
+    """Every method of a hub, by name."""
+    table = {
+        "node.list": Method(_covered(fleet, hub_id, fleet.node_list), params.Nothing),
+        "node.get": Method(fleet.node_get, params.OfNode),
+        "node.drain": Method(fleet.node_drain, params.OfNode),
+        "node.undrain": Method(fleet.node_undrain, params.OfNode),
+        "node.label": Method(fleet.node_label, params.LabelNode),
+        "hub.list": Method(fleet.hub_list, params.Nothing),
+        "hub.status": Method(fleet.hub_status, params.Nothing),
+        "hub.forget": Method(fleet.hub_forget, params.OfHub),
+        "edge.buffer": Method(fleet.edge_buffer, params.OfNode),
+        "edge.drain": Method(fleet.edge_drain, params.DrainNode),
+        "vm.list": Method(vms.list, params.ListVms),
+    }
+    for name, query in QUERIES.items():
+        handler = _covered(fleet, hub_id, _query(query, runtime, reader))
+        table[name] = Method(handler, QUERY_PARAMS[name], _first_line(query))
+    for name in READS:
+        table[name] = Method(_named(vms.read, name), None, OF_VM[name])
+    for name in CHANGES:
+        table[name] = Method(_named(vms.change, name), None, OF_VM[name])
+    table["rpc.discover"] = Method(lambda _: _discover(table), params.Nothing, "These methods.")
+    return dict(sorted(table.items()))
+
+
+async def _discover(table: Mapping[str, Method]) -> dict[str, Any]:
+    """The methods in the form of OpenRPC 1.3, from the same types that check parameters."""
+    kinds = [method.params for method in table.values() if method.params]
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    methods = [_describe(name, method, schemas) for name, method in sorted(table.items())]
+    return {
+        "openrpc": "1.3.2",
+        "info": {"title": "Headwater hub", "version": __version__},
+        "methods": methods,
+        "components": {"schemas": schemas},
+    }
+
+
+def _describe(name: str, method: Method, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    schema = schemas[method.params.__name__] if method.params else {}
+    required = schema.get("required", [])
+    described = [
+        {"name": key, "required": key in required, "schema": value}
+        for key, value in schema.get("properties", {}).items()
+    ]
+    return {
+        "name": name,
+        "summary": method.summary or _first_line(method.handler),
+        "paramStructure": "by-name",
+        "params": described,
+        "result": {"name": "result", "schema": {"type": "object"}},
+    }
+
+
+def _first_line(documented: object) -> str:
+    return (documented.__doc__ or "").strip().partition("\n")[0]
+
+
+def _query(query: Any, runtime: Runtime, reader: Callable[[], ChunkReader]) -> Handler:
+    async def ask(raw: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = await query(runtime, reader, raw)
+        return answer
+
+    return ask
+
+
+def _covered(fleet: Fleet, hub_id: str, handler: Handler) -> Handler:
+    """Say with each answer what it covers."""
+
+    async def answer(raw: dict[str, Any]) -> dict[str, Any]:
+        result = await handler(raw)
+        asked = raw.get("nodes")
+        now, registry = asyncio.get_running_loop().time(), fleet.registry
+        nodes = [describe_node(registry, each, now) for each in registry.present()]
+        backlogs = [backlog_of(node) for node in nodes]
+        names = asked if isinstance(asked, list) else None
+        covered = coverage(hub_id, backlogs, names, fleet.runtime.wall_ns())
+        return {**result, "coverage": covered}
+
+    answer.__doc__ = handler.__doc__
+    return answer
+
+
+def _named(handler: Any, name: str) -> Handler:
+    async def call(raw: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = await handler(name, raw)
+        return answer
+
+    return call

@@ -1,0 +1,58 @@
+"""What every part of the suite may use: short folders, free ports, and waiting without luck."""
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder with a name short enough for Unix sockets inside (104 to 108 bytes in all)."""
+    folder = Path(tempfile.mkdtemp(prefix="hw-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    """Gives ports that were free a moment ago, no two alike."""
+
+    def choose(count: int) -> list[int]:
+        with contextlib.ExitStack() as held:
+            sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+            for probe in sockets:
+                probe.bind(("127.0.0.1", 0))
+            return [probe.getsockname()[1] for probe in sockets]
+
+    return choose
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings in the environment of the person who runs the tests must not change their outcome."""
+    plain = {"MODE", "PORT", "DATA", "PEER_MASTERS", "MASTERS", "EXPLORER_ADDRESSES", "OTLP_PORT"}
+    plain |= {"CLUSTER_KEY", "INSECURE", "NODE_ID", "HUB_ID", "TAIL", "LOG_LEVEL", "VENV"}
+    for name in list(os.environ):
+        if name in plain or name.startswith("HEADWATER_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Waits for a condition, and fails with its name when it does not come true in time."""
+
+    def wait(condition: Callable[[], object], what: str, seconds_max: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds_max
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"waited {seconds_max} s in vain: {what}")
+            time.sleep(0.02)
+
+    return wait
