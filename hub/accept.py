@@ -10,6 +10,7 @@ from shared.records import Chunk, Encoding, Signal
 _SIGNALS = frozenset(signal.value for signal in Signal)
 _ENCODINGS = frozenset(encoding.value for encoding in Encoding)
 _TIME_NS_MAX = 2**63 - 1
+_COUNT_MAX = 2**40  # Beyond any chunk, and a log of them still adds up within 64 bits.
 
 
 def check_integrity(chunks: Sequence[Chunk]) -> None:
@@ -70,6 +71,8 @@ def _what_is_wrong(chunk: Chunk) -> str:
         return f"unknown_codec: {header.codec[:50]}"
     if header.records < 0 or header.raw_bytes < 0:
         return "negative_length: counts must not be negative"
+    if header.records > _COUNT_MAX or header.raw_bytes > _COUNT_MAX:
+        return "bad_length: counts are at most 2^40"
     if not (0 <= header.time_min_ns <= _TIME_NS_MAX and 0 <= header.time_max_ns <= _TIME_NS_MAX):
         return "bad_time: event times must be 0 to 2^63-1 nanoseconds"
     if len(header.origin) > 64 or len(header.epoch) > 64:

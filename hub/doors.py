@@ -24,8 +24,9 @@ from shared import beat as beats
 from shared import jsonrpc
 from shared.beat import BeatReply
 from shared.envelope import BATCH_BYTES_MAX, CHUNKS_MAX, MEDIA_TYPE, read_batch, write_batch
-from shared.errors import BadInput, Refused, RpcError, TooLarge, Unreachable
+from shared.errors import BadInput, Refused, RpcError, TooLarge, Unreachable, UnsupportedType
 from shared.ranges import Ranges, from_wire, of_spans
+from shared.readers import NAME
 from shared.receipt import PushReply, write_reply
 from shared.records import KIB, MIB
 from shared.runtime import Runtime
@@ -111,7 +112,7 @@ class EdgeDoors:
     async def batches(self, request: Request) -> Response:
         """Take in chunks of the node's own log; the answer comes after the commit."""
         if request.headers.get("content-type", "") != MEDIA_TYPE:
-            raise BadInput(f"the content type of a batch is {MEDIA_TYPE}")
+            raise UnsupportedType(f"the content type of a batch is {MEDIA_TYPE}")
         node_id = self._authentic(request.headers)
         batch = read_batch(await read_body(request, BATCH_BYTES_MAX))
         check_sender(batch.chunks, node_id)
@@ -141,6 +142,8 @@ class EdgeDoors:
         node_id, key = headers.get(NODE_ID_HEADER, ""), headers.get(NODE_KEY_HEADER, "")
         if not node_id or not key:
             raise BadInput(f"edges name themselves with {NODE_ID_HEADER} and {NODE_KEY_HEADER}")
+        if not NAME.fullmatch(node_id):
+            raise BadInput(f"{node_id[:80]!r} is not the name of a node")
         known = self.registry.key_fingerprint(node_id)
         if known is not None and not same_secret(fingerprint(key), known):
             raise Refused(f"the key is not that of {node_id}: another machine has this name")

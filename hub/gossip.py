@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import msgspec
 
 from hub.registry import Registry
+from shared.beat import check_json
 from shared.errors import BadInput
-from shared.merge import NodeRecord
+from shared.merge import NodeRecord, UnixMs
 
 PAGE_RECORDS = 1000  # A page is decoded and merged in a few milliseconds.
 
@@ -18,7 +19,7 @@ class HubRecord(msgspec.Struct, frozen=True):
     url: str
     version: str
     instance: str
-    started_ms: int
+    started_ms: UnixMs
     nodes: int = 0
     links: int = 0
     chunks: int = 0
@@ -56,6 +57,7 @@ def read(body: bytes) -> Gossip:
         raise BadInput(f"the gossip cannot be read: {error}") from error
     if len(gossip.records) > PAGE_RECORDS:
         raise BadInput(f"gossip holds at most {PAGE_RECORDS} records, not {len(gossip.records)}")
+    check_json(msgspec.to_builtins(gossip.records))
     return gossip
 
 

@@ -50,6 +50,7 @@ class Mesh:
     save_peer: Callable[[StoredPeer], Awaitable[None]]
     drop_peer: Callable[[str], Awaitable[None]]
     _bells: dict[str, Bell] = field(default_factory=dict)
+    _remembered: set[str] = field(default_factory=set)
     _tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -111,6 +112,10 @@ class Mesh:
         peer.rtt_ms = round((now - sent_at) * 1000, 2)
         peer.clock_offset_ms = round(answer.wall_ms - sent_ms - peer.rtt_ms / 2, 2)
         self._take(peer, answer, told=through if instance else None)
+        if peer.hub_id and peer.hub_id not in self._remembered:
+            # A hub that forgot its peers would call safe what only it has.
+            self._remembered.add(peer.hub_id)
+            await self.remember(peer)
         return gossip.PAGE_RECORDS in (len(records), len(answer.records))
 
     def _take(self, peer: Peer, answer: Gossip, told: int | None) -> None:
@@ -160,6 +165,7 @@ class Mesh:
     async def forget(self, peer: Peer) -> None:
         """Drop a peer that will not come back."""
         self.peers.forget(peer)
+        self._remembered.discard(peer.hub_id)
         self.store.ledger.peers.pop(peer.key, None)
         self.store.announce()
         await self.drop_peer(peer.hub_id)

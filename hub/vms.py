@@ -48,6 +48,7 @@ class Vms:
             for vm in record.observation.data.get("vms", []):
                 yield {
                     **vm,
+                    "node_id": record.node_id,
                     "status": vm.get("status", "")
                     if freshness != "unreachable"
                     else f"unknown (was {vm.get('state', '')})",

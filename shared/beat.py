@@ -1,20 +1,28 @@
 """What an edge tells every hub at each beat, and what the hub answers."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import orjson
+from msgspec import Meta
 
 from shared.errors import BadInput
+from shared.merge import Count
+from shared.readers import NAME
+
+JSON_LEVELS_SPARE = 40  # Records and answers carry what a beat says some levels deeper.
+
+NodeId = Annotated[str, Meta(pattern=rf"\A{NAME.pattern}\Z")]
 
 
 class Beat(msgspec.Struct, frozen=True):
     """One heartbeat. Facts travel with every beat: they are small, and a hub may be new."""
 
-    node_id: str
-    incarnation: int
-    beat: int
-    epoch: str
-    facts_number: int
+    node_id: NodeId
+    incarnation: Count
+    beat: Count
+    epoch: Annotated[str, Meta(min_length=1, max_length=64)]
+    facts_number: Count
     facts: dict[str, Any]
     load: dict[str, Any]
     buffer: dict[str, Any]
@@ -32,6 +40,22 @@ class BeatReply(msgspec.Struct, frozen=True):
     hubs: dict[str, str]
 
 
+class _Buffer(msgspec.Struct):
+    """What hubs reckon with in `buffer`; the rest is for people."""
+
+    pending_chunks: Count = 0
+    pending_records: Count = 0
+    records: Count = 0
+    oldest_age_s: float | None = None
+
+
+class _Vm(msgspec.Struct):
+    """What hubs find machines by in `vms`; the rest is for people."""
+
+    id: str
+    name: str
+
+
 _beat_decoder = msgspec.json.Decoder(Beat)
 _reply_decoder = msgspec.json.Decoder(BeatReply)
 
@@ -44,9 +68,26 @@ def write(value: Beat | BeatReply) -> bytes:
 def read_beat(body: bytes) -> Beat:
     """Read a beat from anybody; raises BadInput."""
     try:
-        return _beat_decoder.decode(body)
+        beat = _beat_decoder.decode(body)
+        msgspec.convert(beat.buffer, _Buffer)
+        msgspec.convert(beat.vms, list[_Vm])
+        check_json([beat.facts, beat.load, beat.buffer, beat.vms])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"the heartbeat cannot be read: {error}") from error
+    return beat
+
+
+def check_json(value: Any) -> None:
+    """Refuse what is read without trouble but could not be written again; raises BadInput.
+
+    That is, integers beyond 64 bits, and nesting that comes near what the JSON writer allows.
+    """
+    for _ in range(JSON_LEVELS_SPARE):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise BadInput(f"this cannot be kept as JSON: {error}") from error
 
 
 def read_beat_reply(body: bytes) -> BeatReply:

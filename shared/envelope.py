@@ -21,7 +21,8 @@ MAGIC = b"HWB1"
 MEDIA_TYPE = "application/vnd.headwater.batch"
 VERSION = 1
 CHUNKS_MAX = 4096
-BATCH_BYTES_MAX = 16 * MIB  # Sixteen full chunks: a hub transaction that still commits quickly.
+# A body of 64 MiB that does not compress is one chunk, and must fit; ordinary pushes are 1 MiB.
+BATCH_BYTES_MAX = 72 * MIB
 
 _PREFIX = struct.Struct("<4sI")
 

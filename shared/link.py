@@ -7,11 +7,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from shared.errors import Refused, Unreachable
 from shared.runtime import Duplex
-from shared.serve import WS_MESSAGE_BYTES_MAX
+from shared.serve import PING_SECONDS, PONG_SECONDS_MAX, WS_MESSAGE_BYTES_MAX
 
 OPEN_SECONDS_MAX = 5.0
-PING_SECONDS = 1.0  # With the time-out below, a dead link is seen in under three seconds.
-PONG_SECONDS_MAX = 1.5
 
 
 class WebSocketDuplex:

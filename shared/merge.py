@@ -10,12 +10,19 @@ commutative, associative and idempotent, reads no clock, and gives equal bytes o
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import orjson
+from msgspec import Meta
 
 from shared.stamp import Stamp
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""A number of something, exact in every reader of JSON."""
+
+UnixMs = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+"""A time that can be written as a date: up to the end of the year 9999."""
 
 REMOVED = "removed"
 DRAINING = "draining"
@@ -25,17 +32,17 @@ LABELS = "labels"
 class Facts(msgspec.Struct, frozen=True):
     """Who and what the node is. `data` is open: fields of newer versions survive."""
 
-    incarnation: int
-    number: int
+    incarnation: Count
+    number: Count
     data: dict[str, Any]
 
 
 class Observation(msgspec.Struct, frozen=True):
     """One beat of the node as a hub received it, with load, buffer and VM summary in `data`."""
 
-    incarnation: int
-    beat: int
-    last_seen_ms: int
+    incarnation: Count
+    beat: Count
+    last_seen_ms: UnixMs
     hub_id: str
     data: dict[str, Any]
 
@@ -50,9 +57,9 @@ class Intent(msgspec.Struct, frozen=True):
 class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
     """The last beat that reached one hub directly."""
 
-    incarnation: int
-    beat: int
-    last_seen_ms: int
+    incarnation: Count
+    beat: Count
+    last_seen_ms: UnixMs
 
 
 class NodeRecord(msgspec.Struct, frozen=True):

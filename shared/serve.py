@@ -16,6 +16,8 @@ from shared.unix_socket import short_path
 
 SHUTDOWN_SECONDS_MAX = 2  # An open browser stream must not hold up a stop.
 WS_MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+PING_SECONDS = 1.5  # Together under three seconds, so that calls soon take another path.
+PONG_SECONDS_MAX = 1.4
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -80,7 +82,8 @@ def server(app: ASGIApp) -> Server:
             ws="websockets-sansio",
             ws_max_size=WS_MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,
-            ws_ping_interval=None,
+            ws_ping_interval=PING_SECONDS,
+            ws_ping_timeout=PONG_SECONDS_MAX,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
         )
