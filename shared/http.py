@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -52,6 +53,7 @@ class HttpxClient:
         """One request, one answer, in at most `timeout_seconds` all told."""
         timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS_MAX, timeout_seconds))
         try:
+            check_port(url)
             async with asyncio.timeout(timeout_seconds):
                 async with self._client.stream(
                     method, url, content=body, headers=headers, timeout=timeout
@@ -59,13 +61,21 @@ class HttpxClient:
                     return await _read(answer, reply_bytes_max)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise Unreachable(url, str(error) or type(error).__name__, sent=False) from error
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except (httpx.InvalidURL, ValueError) as error:  # Hubs name each other, rightly or wrongly.
+            raise Unreachable(url, f"not an address: {error}", sent=False) from error
+        except (httpx.HTTPError, TimeoutError) as error:
             raise Unreachable(url, str(error) or type(error).__name__, sent=True) from error
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
         self._held.close()
+
+
+def check_port(url: str) -> None:
+    """Raise ValueError for a port that no socket takes: further down it raises what nobody expects."""
+    if urlsplit(url).port == 0:
+        raise ValueError("port 0 cannot be reached")
 
 
 async def _read(answer: httpx.Response, limit_bytes: int) -> Reply:

@@ -6,6 +6,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from shared.errors import Refused, Unreachable
+from shared.http import check_port
 from shared.runtime import Duplex
 from shared.serve import PING_SECONDS, PONG_SECONDS_MAX, WS_MESSAGE_BYTES_MAX
 
@@ -44,6 +45,7 @@ async def dial(url: str, headers: dict[str, str]) -> Duplex:
     """Open a WebSocket to an http(s) URL; raises Unreachable, or Refused when the hub says no."""
     target = "ws" + url.removeprefix("http")
     try:
+        check_port(url)
         connection = await connect(
             target,
             additional_headers=headers,
@@ -57,6 +59,7 @@ async def dial(url: str, headers: dict[str, str]) -> Duplex:
         )
     except InvalidHandshake as error:
         raise Refused(f"{url} refuses the link: {error}") from error
-    except (OSError, TimeoutError, InvalidURI) as error:
+    # ValueError: hubs name each other, rightly or wrongly, and not every text is an address.
+    except (OSError, TimeoutError, InvalidURI, ValueError) as error:
         raise Unreachable(url, str(error) or type(error).__name__, sent=False) from error
     return WebSocketDuplex(connection, url)

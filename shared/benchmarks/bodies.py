@@ -1,5 +1,7 @@
 """OTLP log bodies as an ordinary fleet sends them: a dozen messages, a few attributes, some traces."""
 
+from random import Random
+
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
@@ -28,17 +30,20 @@ def log_body(records: int, first: int, time_ns: int) -> bytes:
     group.resource.attributes.append(_text("host.name", "web-17"))
     scope = group.scope_logs.add()
     scope.scope.name = "shop.web"
+    # Ids must not compress, but every run should send the same.
+    chance = Random(first)  # noqa: S311  # No secret is made of it.
     for number in range(first, first + records):
         record = scope.log_records.add()
         record.time_unix_nano = record.observed_time_unix_nano = time_ns + number * 1000
         record.severity_number = SeverityNumber.SEVERITY_NUMBER_INFO
         record.severity_text = "INFO"
-        record.body.string_value = MESSAGES[number % 12].format(n=number, m=number * 7919 % 997)
+        record.body.string_value = MESSAGES[number % 12].format(n=number, m=chance.randrange(997))
         record.attributes.append(_text("http.request.method", "GET" if number % 3 else "POST"))
-        record.attributes.append(_text("url.path", f"/api/v1/orders/{number % 1000}"))
+        record.attributes.append(_text("url.path", f"/api/v1/orders/{chance.randrange(10**6)}"))
+        if number % 2:
+            record.attributes.append(_text("client.address", f"10.0.{chance.randrange(256)}.17"))
         if number % 5 < 2:
-            record.trace_id = (number * 2654435761 % 2**128).to_bytes(16)
-            record.span_id = (number * 40503 % 2**64).to_bytes(8)
+            record.trace_id, record.span_id = chance.randbytes(16), chance.randbytes(8)
     return request.SerializeToString()
 
 
