@@ -16,11 +16,11 @@ from edge import chunk_table
 from edge.batch import GatherLimits, join_parts, take_group
 from edge.chunk_table import Author, Change, Inventory, Totals
 from edge.schema import MIGRATIONS
-from shared.errors import BufferFull
+from shared.errors import BufferFull, Unavailable
 from shared.ranges import Ranges
 from shared.records import MIB, Checkpoint, Chunk, Part
 from shared.runtime import Runtime
-from shared.sqlite import Database, is_disk_full
+from shared.sqlite import Database
 from shared.tasks import Bell
 
 FILE_NAME = "buffer.db"
@@ -172,7 +172,7 @@ class Buffer:
             change = await self._database.write(
                 lambda connection: chunk_table.store(connection, author, joined, checkpoints)
             )
-        except sqlite3.Error as error:
+        except (Unavailable, sqlite3.Error) as error:
             _settle(group, BufferFull(_reason(error), RETRY_AFTER_SECONDS))
         else:
             self._apply(change)
@@ -303,5 +303,5 @@ def _settle(group: Sequence[_Waiting], error: BufferFull | None) -> None:
             waiting.future.set_result(None)
 
 
-def _reason(error: sqlite3.Error) -> str:
-    return "the disk is full" if is_disk_full(error) else f"the buffer cannot be written: {error}"
+def _reason(error: Unavailable | sqlite3.Error) -> str:
+    return str(error) if isinstance(error, Unavailable) else f"cannot write the buffer: {error}"

@@ -1,6 +1,7 @@
 """`headwater edge run`: find the key, claim the folder, and hand over to the edge itself."""
 
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ def run_edge(settings: EdgeSettings, *, greet: bool) -> int:
     """Run an edge until it is told to stop; returns its exit code. Raises SettingsError."""
     from edge.app import run as run_app  # Late: it loads the whole edge.
 
+    settings = replace(settings, data=settings.data.absolute())
     prepare_folder(settings.data)
     with PidFile(settings.data):
         settings = replace(settings, cluster_key=cluster_key(settings))
@@ -67,11 +69,12 @@ def _otlp_url(settings: EdgeSettings) -> str:
 
 
 def _greet(settings: EdgeSettings) -> None:
+    data = shlex.quote(str(settings.data.parent))
     lines = [
         (settings.node_id, f"{_otlp_url(settings)}  (OTLP/HTTP: logs, metrics, traces)"),
         ("Hubs", ", ".join(master.url for master in settings.masters)),
-        ("Data", str(settings.data.absolute())),
-        ("Stop", f"Ctrl-C here, or in another terminal: make stop DATA={settings.data.parent}"),
+        ("Data", str(settings.data)),
+        ("Stop", f"Ctrl-C here, or in another terminal: make stop DATA={data}"),
     ]
     colours = wants_colours(sys.stdout)
     click.echo(screen("Headwater runs: one edge.", lines, colours=colours))

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS_MAX = 5.0
 INTERVAL_SECONDS = 5.0  # Until a hub has said what it wants.
 JITTER = 0.1  # A tenth either way keeps a fleet from beating in step.
+FAILURES_WORTH_A_WORD = 3  # An edge that starts with its hubs, or before them, is no news.
 COALESCE_SECONDS = 0.05  # Several changes at once are one beat.
 
 # A hub that comes back should hear of us soon: one small request, so it can be often.
@@ -51,16 +52,13 @@ class Heartbeats:
                 seconds = await self._beat(view)
                 failures = 0
             except HeadwaterError as error:
-                self._note_failure(view, error)
                 seconds = backoff_seconds(failures, _RETRY, self.runtime.rng)
                 failures += 1
+                if failures == FAILURES_WORTH_A_WORD:
+                    log.warning("heartbeat: %s", error)
+                failed(view, asyncio.get_running_loop().time(), str(error))
             if await bell.wait(seconds):
                 await asyncio.sleep(COALESCE_SECONDS)
-
-    def _note_failure(self, view: HubView, error: HeadwaterError) -> None:
-        if view.last_error != str(error):
-            log.warning("heartbeat: %s", error)
-        failed(view, asyncio.get_running_loop().time(), str(error))
 
     async def _beat(self, view: HubView) -> float:
         beat = self.compose()

@@ -13,10 +13,12 @@ from edge.hubs import HubView
 from shared import jsonrpc
 from shared.backoff import Backoff, backoff_seconds
 from shared.errors import HeadwaterError, RpcError
+from shared.records import MIB
 from shared.runtime import Duplex, Runtime
 
 log = logging.getLogger(__name__)
 
+ANSWER_BYTES_MAX = 3 * MIB  # A larger message than the link carries would break it, for all calls.
 CALLS_MAX = 256  # Per hub; more are answered "busy" at once, so that memory stays bounded.
 
 _RETRY = Backoff(seconds_initial=0.5, seconds_max=15.0)
@@ -78,6 +80,10 @@ class Link:
 
     async def _answer(self, duplex: Duplex, message: bytes) -> None:
         answer = await answer_message(message, self.answer)
+        if answer is not None and len(answer) > ANSWER_BYTES_MAX:
+            call_id = jsonrpc.call_id_of(jsonrpc.read_body(message))
+            error = RpcError("quota", "the answer is too large for a link: ask for less")
+            answer = orjson.dumps(jsonrpc.error_answer(call_id, error))
         if answer is not None:
             # The call ran to its end even when the link broke meanwhile; the hub asks again by id.
             with contextlib.suppress(HeadwaterError):

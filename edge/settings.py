@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shared import readers
 from shared.address import HUB_PORT, OTLP_PORT, Address, is_loopback
-from shared.readers import machine_name
+from shared.machine import machine_name
 from shared.settings import option
 
 MIB = 1024 * 1024

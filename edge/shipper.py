@@ -13,12 +13,12 @@ from edge.hubs import Hubs, HubView, answered, failed
 from edge.push import Next, Verdict, halves, judge_status
 from shared.backoff import Backoff, TryAgain, retrying
 from shared.envelope import MEDIA_TYPE, write_batch
-from shared.errors import BadInput, Unreachable
+from shared.errors import BadInput, Unavailable, Unreachable
 from shared.ranges import Ranges, from_wire
 from shared.receipt import PushReply, read_reply
 from shared.records import Chunk
 from shared.runtime import HttpClient, Runtime
-from shared.tasks import Bell
+from shared.tasks import Bell, repeat
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,16 @@ class Shipper:
                 if await self._log.appended.wait(LOOK_AGAIN_SECONDS):
                     await self._linger()
             else:
-                await self._push_some(pending)
+                await self._push_some_or_wait(pending)
+
+    async def _push_some_or_wait(self, pending: Ranges) -> None:
+        try:
+            await self._push_some(pending)
+        except Unavailable as error:
+            # There is no room to note what became of a chunk. It will be pushed again, and judged
+            # as it was now.
+            self._tell(TryAgain(str(error)), error.retry_after_seconds)
+            await self._wait(error.retry_after_seconds)
 
     async def _linger(self) -> None:
         """Give more data a moment to arrive, so that a push is worth its request."""
@@ -175,7 +184,9 @@ class Shipper:
 
     async def sweep(self) -> None:
         """Let the buffer forget what is safe, for ever."""
-        while True:
-            await self._log.release(self._hubs.safe())
-            await self._swept.wait(SWEEP_SECONDS)
-            await asyncio.sleep(SWEEP_SECONDS)
+        await repeat("forgetting what is safe", self._sweep_once, self._runtime.rng)
+
+    async def _sweep_once(self) -> float:
+        await self._log.release(self._hubs.safe())
+        await self._swept.wait(SWEEP_SECONDS)
+        return SWEEP_SECONDS

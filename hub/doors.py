@@ -197,8 +197,13 @@ class PeerDoors:
         """What came after a number; waits for news when nothing did. The number is a confirmation."""
         question = _object(await read_body(request, 64 * KIB))
         hub_id, since = question.get("hub_id"), question.get("since")
-        if not isinstance(hub_id, str) or not isinstance(since, int) or since < 0:
-            raise BadInput("hub_id must be a text and since a number of 0 or more")
+        if not isinstance(hub_id, str) or not NAME.fullmatch(hub_id):
+            raise BadInput("hub_id must be the name of a hub")
+        if hub_id == self.mesh.peers.own_id:
+            # Asked under a second address of ours: our own word would count as a second copy.
+            raise BadInput(f"this is {hub_id} itself")
+        if not isinstance(since, int) or since < 0:
+            raise BadInput("since must be a number of 0 or more")
         if question.get("store_epoch") != self.store_epoch or since > self.store.head_arrival:
             since = 0  # The peer speaks of another life of this store.
         if self.store.ledger.confirm(hub_id, since):

@@ -1,6 +1,7 @@
 """One hub, put together: its store, its registry, its mesh, and the routes that lead to them."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,11 +34,15 @@ from hub.vms import Vms
 from hub.web.guard import Guard
 from hub.web.routes import RouteSpec
 from shared import __version__
+from shared.errors import Unavailable
 from shared.merge import NodeRecord
 from shared.runtime import HttpClient, Runtime
 from shared.security import derive
 from shared.sqlite import Database
 from shared.stamp import HybridClock
+from shared.tasks import repeat
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "hub.db"
 SAVE_SECONDS = 1.0
@@ -211,24 +216,23 @@ class Hub:
         """Keep everything going, for ever; cancel to stop."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.mesh.run())
-            tasks.create_task(self._save_for_ever())
-            tasks.create_task(self._prune_for_ever())
+            tasks.create_task(repeat("saving nodes", self._save, self.runtime.rng))
+            tasks.create_task(repeat("forgetting receipts", self._prune, self.runtime.rng))
 
-    async def _save_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(SAVE_SECONDS)
-            await self._save()
-
-    async def _save(self) -> None:
+    async def _save(self) -> float:
         records: list[NodeRecord] = self.registry.take_dirty()
-        if records:
-            await self._database.write(lambda db: hub_table.save_nodes(db, records))
+        try:
+            if records:
+                await self._database.write(lambda db: hub_table.save_nodes(db, records))
+        except Unavailable:
+            self.registry.dirty |= {record.node_id for record in records}
+            raise
+        return SAVE_SECONDS
 
-    async def _prune_for_ever(self) -> None:
-        while True:
-            before_ms = self.runtime.wall_ms() - RECEIPT_DAYS * 86_400_000
-            await self._database.write(partial(hub_table.prune_receipts, before_ms, PRUNE_ROWS))
-            await asyncio.sleep(PRUNE_SECONDS)
+    async def _prune(self) -> float:
+        before_ms = self.runtime.wall_ms() - RECEIPT_DAYS * 86_400_000
+        await self._database.write(partial(hub_table.prune_receipts, before_ms, PRUNE_ROWS))
+        return PRUNE_SECONDS
 
     def stop(self) -> None:
         """Tell streams and waiting peers that this hub is about to go."""
@@ -239,7 +243,12 @@ class Hub:
         """Write what is not yet on disk and let go of everything."""
         self.stop()
         await self.links.close()
-        await self._save()
+        try:
+            await self._save()
+        except (
+            Unavailable
+        ) as error:  # Beats and peers tell it again; the rest must still be closed.
+            log.warning("nodes are not saved: %s", error)
         await self.client.close()
         self._database.close()
 

@@ -10,9 +10,11 @@ import orjson
 
 from shared import jsonrpc
 from shared.errors import RpcError, Unreachable
+from shared.records import MIB
 from shared.runtime import Duplex
 
 CALLS_MAX = 256
+CALL_BYTES_MAX = 2 * MIB  # A larger message than the link carries would break it, for all calls.
 
 
 class LinkLost(RpcError):
@@ -71,8 +73,11 @@ class LinkSession:
 
     async def _send(self, number: int, method: str, params: dict[str, Any]) -> None:
         call = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        message = orjson.dumps(call)
+        if len(message) > CALL_BYTES_MAX:
+            raise RpcError("invalid_params", f"a call holds at most {CALL_BYTES_MAX} bytes")
         try:
-            await self.duplex.send(orjson.dumps(call))
+            await self.duplex.send(message)
         except Unreachable as error:
             raise LinkLost(self.node_id, sent=False) from error
 

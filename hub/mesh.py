@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 GOSSIP_SECONDS = 1.0
 COALESCE_SECONDS = 0.03
+FAILURES_WORTH_A_WORD = 3  # Hubs that start together miss each other once.
 GOSSIP_TIMEOUT_SECONDS = 3.0
 POLL_SECONDS = 10.0  # How long a peer may hold our question until it has news.
 POLL_MARGIN_SECONDS = 5.0
@@ -83,11 +84,14 @@ class Mesh:
 
     async def _gossip_with(self, peer: Peer) -> None:
         bell = self._bells[peer.url]
+        failures = 0
         while self.peers.by_url.get(peer.url) is peer:
             try:
                 more = await self._exchange(peer)
+                failures = 0
             except HeadwaterError as error:
-                if peer.error != str(error):
+                failures += 1
+                if failures == FAILURES_WORTH_A_WORD:
                     log.warning("gossip with %s: %s", peer.key, error)
                 peer.error = str(error)
                 await asyncio.sleep(GOSSIP_SECONDS)  # Changes wait: it does not hear us now.

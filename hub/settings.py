@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shared import readers
 from shared.address import HUB_PORT, Address, bracketed, is_loopback, is_wildcard
-from shared.readers import machine_name
+from shared.machine import machine_name
 from shared.settings import option
 
 

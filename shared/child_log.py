@@ -1,7 +1,9 @@
 """The log file of a child process: bounded, and read along for what a person should see at once."""
 
 import json
+import re
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -9,6 +11,7 @@ from typing import IO
 LOG_BYTES_MAX = 16 * 2**20  # With the one older file kept: days of an ordinary hub.
 READ_BYTES_MAX = 256 * 1024
 SHOWN_LINES_MAX = 20  # A child in trouble must not drown what the others have to say.
+REPEAT_SECONDS_MIN = 60.0  # A hub that is away is news once a minute, not with every attempt.
 SHOWN_LEVELS = frozenset({"warning", "error", "critical"})
 
 
@@ -32,6 +35,7 @@ class ChildLog:
     path: Path
     _at: int = 0
     _rest: bytes = b""
+    _shown_at: dict[str, float] = field(default_factory=dict)
     _open: IO[bytes] | None = field(default=None)
 
     def open(self) -> IO[bytes]:
@@ -53,11 +57,20 @@ class ChildLog:
         self._at += len(fresh)
         *lines, self._rest = (self._rest + fresh).split(b"\n")
         self._rest = self._rest[:READ_BYTES_MAX]
-        shown = [text for line in lines if (text := worth_showing(line.decode("utf-8", "replace")))]
+        texts = (worth_showing(line.decode("utf-8", "replace")) for line in lines)
+        shown = [text for text in texts if text and self._is_news(text)]
         if len(shown) > SHOWN_LINES_MAX:
             more = len(shown) - SHOWN_LINES_MAX
             return [*shown[:SHOWN_LINES_MAX], f"... and {more} more lines in {self.path}"]
         return shown
+
+    def _is_news(self, text: str) -> bool:
+        """Whether nothing like it, numbers aside, was shown a short while ago."""
+        alike = re.sub(r"[0-9.]+", "#", text)
+        now = time.monotonic()
+        recent = {key: at for key, at in self._shown_at.items() if now - at < REPEAT_SECONDS_MIN}
+        self._shown_at = {alike: now, **recent}
+        return alike not in recent
 
     def rotate(self) -> None:
         """Keep the file small: copy and cut, since the child holds it open for appending.

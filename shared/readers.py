@@ -6,7 +6,6 @@ text completes the sentence "NAME must be ...".
 
 import re
 import shlex
-import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -157,9 +156,3 @@ def one_of(*allowed: str) -> Callable[[object], str]:
         return word
 
     return read
-
-
-def machine_name() -> str:
-    """The host name of this machine as a valid name."""
-    folded = re.sub(r"[^a-z0-9._-]+", "-", socket.gethostname().lower()).strip("._-")
-    return folded[:50].rstrip("._-") or "localhost"

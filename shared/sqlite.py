@@ -27,6 +27,7 @@ GROUP_JOBS_MAX = (
     64  # Enough to make a sync cheap, few enough that the first job does not wait long.
 )
 QUEUE_JOBS_MAX = 4096
+DISK_FULL_RETRY_SECONDS = 5.0
 WAL_PAGES_BEFORE_CHECKPOINT = 4096  # 16 MiB: fewer, larger checkpoints cut the commit tail.
 WAL_BYTES_KEPT_MAX = 64 * 1024 * 1024
 
@@ -42,7 +43,7 @@ class _Pending(Generic[Result]):
         if self.future.done():
             return
         if self.error is not None:
-            self.future.set_exception(self.error)
+            self.future.set_exception(_in_our_words(self.error))
         else:
             self.future.set_result(self.result)  # type: ignore[arg-type]  # Result may be None.
 
@@ -51,6 +52,15 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether SQLite failed for want of room, on the disk or under a quota."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _in_our_words(error: BaseException) -> BaseException:
+    """A full disk is bad weather: room may come back, and whoever waits for it must not die."""
+    if not is_disk_full(error):
+        return error
+    wrapped = Unavailable(f"the disk is full: {error}", DISK_FULL_RETRY_SECONDS)
+    wrapped.__cause__ = error
+    return wrapped
 
 
 class Database:
@@ -92,7 +102,7 @@ class Database:
     async def write(self, job: Job[Result]) -> Result:
         """Run the job in a transaction; returns once it is committed, raises what it raised.
 
-        Raises Unavailable when too many jobs wait already, or the database is closed.
+        Raises Unavailable when the disk is full, too many jobs wait already, or this is closed.
         """
         if self._closed or self._waiting >= QUEUE_JOBS_MAX:
             state = "closed" if self._closed else "behind with its work"
@@ -186,6 +196,8 @@ class Database:
         except Exception as error:  # Whatever a job raises belongs to its caller, and only to it.
             pending.error = error
             if not self._connection.in_transaction:  # A full disk makes SQLite roll back by itself.
+                if isinstance(error, sqlite3.Error):
+                    raise  # So that all who shared the transaction hear the reason.
                 raise sqlite3.OperationalError("the transaction was rolled back") from error
             self._connection.execute("ROLLBACK TO job")
         self._connection.execute("RELEASE job")

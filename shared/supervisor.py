@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -78,6 +78,9 @@ def _holder(port: int) -> str:
 
 def run_demo(settings: DemoSettings, *, greet: bool) -> int:
     """Run the demo until it is told to stop or nothing is left of it; returns the exit code."""
+    # The processes, and the lines that tell how to start them again, must not depend on this folder.
+    tail = tuple(path.absolute() for path in settings.tail)
+    settings = replace(settings, data=settings.data.absolute(), tail=tail)
     prepare_folder(settings.data)
     with PidFile(settings.data):
         first, second = (hub.port for hub in settings.hubs)
@@ -220,7 +223,7 @@ def _greet(settings: DemoSettings, key: str) -> None:
         lines.append((name, login_url(hub.url, settings.data / name)))
     lines += [
         ("edge-1", f"http://127.0.0.1:{settings.otlp_port}  (OTLP/HTTP: logs, metrics, traces)"),
-        ("Data", str(settings.data.absolute())),
+        ("Data", str(settings.data)),
         ("Ask", f"{_program()} nodes"),
         ("Next machine", _join_line(settings, key)),
         ("Stop", f"Ctrl-C here, or in another terminal: make stop{_data_word(settings)}"),
@@ -240,7 +243,11 @@ def _program() -> str:
 
 
 def _data_word(settings: DemoSettings) -> str:
-    return "" if settings.data == Path("var") else f" DATA={shlex.quote(str(settings.data))}"
+    return (
+        ""
+        if settings.data == Path("var").absolute()
+        else f" DATA={shlex.quote(str(settings.data))}"
+    )
 
 
 def _join_line(settings: DemoSettings, key: str) -> str:

@@ -89,7 +89,7 @@ class Caller:
         self._doors = list(doors)
         self._say = say
         self._clients: dict[Door, HttpxClient] = {}
-        self._lock = asyncio.Lock()
+        self._told: set[Door] = set()
 
     async def call(
         self,
@@ -111,7 +111,7 @@ class Caller:
             try:
                 result = _read(door, await self._post(door, body, timeout_seconds))
             except Unreachable as error:
-                self._say(f"{door.name} does not answer ({door.url}): trying the next one")
+                self._tell_once(door)
                 last = error
                 continue
             self._prefer(door)
@@ -128,6 +128,11 @@ class Caller:
         return await self._clients[door].request(
             "POST", f"{door.url}/rpc", body=body, headers=headers, timeout_seconds=timeout_seconds
         )
+
+    def _tell_once(self, door: Door) -> None:
+        if door not in self._told:
+            self._told.add(door)
+            self._say(f"{door.name} does not answer ({door.url})")
 
     def _prefer(self, door: Door) -> None:
         self._doors.sort(key=lambda held: held is not door)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from shared.errors import HeadwaterError, SettingsError, Unreachable
 POLL_SECONDS = 0.5  # Moves before the eye, and costs the edge next to nothing.
 ANSWER_SECONDS_EXTRA = 15.0  # For the way through a peer hub after the deadline.
 
+Params = Mapping[str, Any]
+Work = Callable[[Caller, Params], Coroutine[Any, Any, Any]]
+
 
 @click.command()
 @click.argument("node")
@@ -29,10 +32,10 @@ def drain(asker: Asker, /, node: str, deadline: str) -> None:
     except ValueError as error:
         raise click.BadParameter(f"must be {error}") from error
 
-    async def work(caller: Caller) -> Any:
-        return await drain_with_progress(caller, node, deadline_s, _progress(node))
+    async def work(caller: Caller, target: Params) -> Any:
+        return await drain_with_progress(caller, target, deadline_s, _progress(node))
 
-    answer = through_hub_or_socket(asker, work)
+    answer = through_hub_or_socket(asker, node, work)
     show_one(asker.form, answer)
     say(_verdict(node, answer))
     if not answer.get("safe_to_power_off"):
@@ -50,22 +53,33 @@ def buffer() -> None:
 def show(asker: Asker, /, node: str) -> None:
     """Show what NODE holds and how far it has been pushed."""
 
-    async def work(caller: Caller) -> Any:
-        return await caller.call("edge.buffer", {"node": node})
+    async def work(caller: Caller, target: Params) -> Any:
+        return await caller.call("edge.buffer", target)
 
-    show_one(asker.form, through_hub_or_socket(asker, work))
+    show_one(asker.form, through_hub_or_socket(asker, node, work))
 
 
-def through_hub_or_socket(asker: Asker, work: Callable[[Caller], Any]) -> Any:
-    """Do the work through a hub, else through the admin socket of an edge on this machine."""
+def through_hub_or_socket(asker: Asker, node: str, work: Work) -> Any:
+    """Do the work through a hub, else through the admin socket of that edge on this machine.
+
+    `work` gets the parameters that name the edge: a hub must be told which one, the socket is it.
+    """
     try:
-        return run(asker.doors, say, work)
+        return run(asker.doors, say, lambda caller: work(caller, {"node": node}))
     except (Unreachable, SettingsError) as error:
-        sockets: Sequence[Door] = local_edges(asker.data)
-        if not sockets:
-            raise
-        say(f"{error}; asking the edge on this machine instead")
-        return run(sockets, say, work)
+        for door in local_edges(asker.data):
+            if _is_edge(door, node):
+                say(f"no hub answers; asking {node} on this machine instead")
+                return run([door], say, lambda caller: work(caller, {}))
+        raise error
+
+
+def _is_edge(door: Door, node: str) -> bool:
+    try:
+        held = run([door], lambda _: None, lambda caller: caller.call("edge.buffer"))
+    except HeadwaterError:
+        return False  # A socket that a killed edge left behind.
+    return bool(held.get("node_id") == node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +91,18 @@ class Progress:
 
 
 async def drain_with_progress(
-    caller: Caller, node: str, deadline_s: float, progress: Progress
+    caller: Caller, target: Params, deadline_s: float, progress: Progress
 ) -> Any:
     """The answer of edge.drain, with what is left shown while it runs."""
     call = caller.call(
         "edge.drain",
-        {"node": node, "deadline_s": deadline_s},
+        {**target, "deadline_s": deadline_s},
         timeout_seconds=deadline_s + ANSWER_SECONDS_EXTRA,
     )
     try:
         async with asyncio.TaskGroup() as tasks:
             draining = tasks.create_task(call)
-            watching = tasks.create_task(_watch(caller, node, progress))
+            watching = tasks.create_task(_watch(caller, target, progress))
             draining.add_done_callback(lambda _: watching.cancel())
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
@@ -97,11 +111,11 @@ async def drain_with_progress(
     return draining.result()
 
 
-async def _watch(caller: Caller, node: str, progress: Progress) -> None:
+async def _watch(caller: Caller, target: Params, progress: Progress) -> None:
     most = 0
     while True:
         try:
-            held = await caller.call("edge.buffer", {"node": node})
+            held = await caller.call("edge.buffer", target)
         except HeadwaterError:
             return  # The drain itself tells what is wrong; this is only the show.
         left = int(held.get("pending_chunks") or 0)

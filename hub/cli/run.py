@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ def run_hub(settings: HubSettings, *, greet: bool) -> int:
     """Run a hub until it is told to stop; returns its exit code. Raises SettingsError."""
     from hub.app import run as run_app  # Late: it loads the whole hub.
 
+    settings = replace(settings, data=settings.data.absolute())
     prepare_folder(settings.data)
     with PidFile(settings.data):
         settings = replace(settings, cluster_key=cluster_key(settings))
@@ -67,12 +69,13 @@ def local_url(settings: HubSettings) -> str:
 def _greet(settings: HubSettings) -> None:
     own = parse_address(settings.url)
     shared_words = f"CLUSTER_KEY={settings.cluster_key}"
+    data = shlex.quote(str(settings.data.parent))
     lines = [
         (settings.hub_id, login_url(settings.url, settings.data)),
-        ("Data", str(settings.data.absolute())),
+        ("Data", str(settings.data)),
         ("Next machine", f"./start.sh MODE=worker MASTERS={own} {shared_words}"),
         ("Next hub", f"./start.sh MODE=master PEER_MASTERS={own} {shared_words}"),
-        ("Stop", f"Ctrl-C here, or in another terminal: make stop DATA={settings.data.parent}"),
+        ("Stop", f"Ctrl-C here, or in another terminal: make stop DATA={data}"),
     ]
     if is_loopback(settings.host):
         lines.insert(2, ("Reach", "this machine only; HOST=0.0.0.0 INSECURE=1 opens it to others"))

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from edge.hubs import HubView
-from edge.link import Link, answer_message
-from hub.links import CALLS_MAX, Links, LinkSession
+from edge.link import ANSWER_BYTES_MAX, Link, answer_message
+from hub.links import CALL_BYTES_MAX, CALLS_MAX, Links, LinkSession
 from shared.errors import RpcError, Unreachable
 from shared.runtime import Duplex, Runtime
 
@@ -67,6 +67,8 @@ class Joined:
             await self.release.wait()
         if method == "refuse":
             raise RpcError("busy", "later", {"op_id": "7"})
+        if method == "escape":
+            return {"text": "\0" * params["size"]}
         return {"method": method, **params}
 
     async def __aenter__(self) -> "Joined":
@@ -175,3 +177,17 @@ async def test_a_fault_in_a_method_is_an_answer_and_not_the_end_of_the_link() ->
     told = orjson.loads(answer)
     assert (told["id"], told["error"]["code"]) == (5, -32603)
     assert "ZeroDivisionError" in told["error"]["message"]
+
+
+async def test_a_call_or_answer_too_large_for_the_link_is_refused_and_does_not_break_it(
+    runtime: Runtime,
+) -> None:
+    async with Joined(runtime) as joined:
+        with pytest.raises(RpcError, match="bytes") as refusal:
+            await joined.session.call("echo", {"a": "x" * CALL_BYTES_MAX}, 5)
+        assert refusal.value.kind == "invalid_params"
+        with pytest.raises(RpcError, match="ask for less") as refusal:
+            # Control characters take six bytes each in JSON, so the answer outgrows the call.
+            await joined.session.call("escape", {"size": ANSWER_BYTES_MAX // 6}, 5)
+        assert refusal.value.kind == "quota"
+        assert await joined.session.call("echo", {"a": 1}, 5) == {"method": "echo", "a": 1}

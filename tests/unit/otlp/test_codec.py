@@ -52,7 +52,8 @@ def test_the_limit_counts_all_frames_and_members_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"x", b"not compressed at all", gzip.compress(bytes(5000), mtime=0)[:-9], bytes(50)]
+    "body",
+    [b"", b"x", b"not compressed at all", gzip.compress(bytes(5000), mtime=0)[:-9], bytes(50)],
 )
 def test_what_is_not_gzip_is_bad_input(body: bytes) -> None:
     with pytest.raises(BadInput):

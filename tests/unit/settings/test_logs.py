@@ -99,11 +99,28 @@ def test_a_loud_child_does_not_drown_the_others(tmp_path: Path) -> None:
     """The rest is counted, and named by its file."""
     log = ChildLog(tmp_path / "log")
     with log.open() as file:
-        file.write(b"trouble\n" * 500)
+        file.write(b"".join(b"x" * n + b"\n" for n in range(1, 501)))
         file.flush()
         lines = log.new_lines()
     assert len(lines) == child_log.SHOWN_LINES_MAX + 1
     assert lines[-1] == f"... and 480 more lines in {tmp_path / 'log'}"
+
+
+def test_a_warning_that_repeats_is_shown_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the numbers in it; something else is shown at once."""
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    log = ChildLog(tmp_path / "log")
+    with log.open() as file:
+        file.write(b"again in 0.5 s\nagain in 12 s\nother\n")
+        file.flush()
+        assert log.new_lines() == ["again in 0.5 s", "other"]
+        now += child_log.REPEAT_SECONDS_MIN
+        file.write(b"again in 3 s\n")
+        file.flush()
+        assert log.new_lines() == ["again in 3 s"]
 
 
 def test_a_log_file_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared import readers
-from shared.readers import machine_name
+from shared.machine import machine_name
 
 READ: list[tuple[Callable[[object], object], object, object]] = [
     (readers.size_bytes, "500MiB", 500 * 2**20),

@@ -1,0 +1,263 @@
+"""Real hubs and edges on loopback, each its own process, that can be killed and started again."""
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import pytest
+
+from tests.system.starting import ROOT
+
+CLUSTER_KEY = "the-cluster-key-of-these-tests"
+READY_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 8.0
+LOG_CHARACTERS_SHOWN = 6000
+
+Value = TypeVar("Value")
+
+
+def eventually(
+    look: Callable[[], Value], what: str, seconds_max: float = 20.0, pause: float = 0.05
+) -> Value:
+    """The first true value that `look` gives; fails the test with the last one it gave."""
+    deadline = time.monotonic() + seconds_max
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds_max} s in vain: {what} (at last: {found!r})")
+        time.sleep(pause)
+    return found
+
+
+class Answered(Exception):
+    """A call that a hub answered with an error."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.kind = error["data"]["kind"]
+
+
+@dataclass
+class Role:
+    """One hub or edge: how it is started, where it lives, and its process while it has one."""
+
+    name: str
+    folder: Path
+    words: tuple[str, ...]
+    venv: str
+    ready_url: str
+    process: "subprocess.Popen[bytes] | None" = None
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=20, trust_env=False))
+
+    @property
+    def log(self) -> Path:
+        """All that the process has said, over all its lives."""
+        return self.folder / "said"
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, or start it again, and wait until it is ready."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as said:
+            self.process = subprocess.Popen(
+                [str(ROOT / "start.sh"), f"VENV={self.venv}", f"DATA={self.folder}", *self.words],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        if wait:
+            eventually(self.is_ready, f"{self.name} is ready", READY_SECONDS_MAX)
+
+    def is_ready(self) -> bool:
+        """Whether it answers; fails at once when the process has ended by itself."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.name} ended:\n{self.said()}"
+        try:
+            return self.client.get(self.ready_url).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye, nothing written."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(5)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(STOP_SECONDS_MAX)
+
+    def end(self) -> None:
+        """End it however it can be ended."""
+        self.client.close()
+        if self.process is None or self.process.poll() is not None:
+            return
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def said(self) -> str:
+        """The end of its log."""
+        if not self.log.exists():
+            return ""
+        return self.log.read_text(errors="replace")[-LOG_CHARACTERS_SHOWN:]
+
+
+@dataclass
+class HubProcess(Role):
+    """A hub, and what can be asked of it."""
+
+    url: str = ""
+
+    @property
+    def database(self) -> Path:
+        """Its SQLite file."""
+        return self.folder / "hub" / "hub.db"
+
+    def call(self, method: str, **params: Any) -> Any:
+        """The result of a call; raises Answered, or httpx.TransportError when the hub is gone."""
+        token = (self.folder / "hub" / "admin.token").read_text().strip()
+        answer = self.client.post(
+            f"{self.url}/rpc",
+            json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params},
+            headers={"authorization": f"Bearer {token}"},
+        ).json()
+        if "error" in answer:
+            raise Answered(answer["error"])
+        return answer["result"]
+
+    def node_ids(self) -> list[str]:
+        """The nodes that it knows to be online."""
+        nodes = self.call("node.list")["items"]
+        return [node["node_id"] for node in nodes if node["state"] == "online"]
+
+    def has_link_to(self, count: int) -> bool:
+        """Whether so many edges have dialled this hub."""
+        hubs = self.call("hub.list")["items"]
+        return any(hub["state"] == "self" and hub["links"] == count for hub in hubs)
+
+    def records(self, **query: Any) -> list[dict[str, Any]]:
+        """All log records that a query finds, page by page."""
+        found: list[dict[str, Any]] = []
+        cursor: dict[str, Any] = {}
+        while True:
+            page = self.call("log.query", limit=1000, order="oldest", **query, **cursor)
+            found += page["items"]
+            if not page["cursor"]:
+                return found
+            cursor = {"cursor": page["cursor"]}
+
+
+@dataclass
+class EdgeProcess(Role):
+    """An edge, and where programs send to it."""
+
+    otlp_url: str = ""
+
+    @property
+    def database(self) -> Path:
+        """Its SQLite file."""
+        return self.folder / "edge" / "buffer.db"
+
+
+@dataclass
+class Fleet:
+    """The hubs and edges of one test; `end` leaves nothing behind."""
+
+    folder: Path
+    venv: str
+    free_ports: Callable[[int], list[int]]
+    roles: list[Role] = field(default_factory=list)
+
+    def hub(self, name: str, *words: str, port: int = 0, start: bool = True) -> HubProcess:
+        """Start a hub with these words of start.sh."""
+        port = port or self.free_ports(1)[0]
+        url = f"http://127.0.0.1:{port}"
+        hub = HubProcess(
+            name,
+            self.folder / name,
+            ("MODE=master", f"HUB_ID={name}", f"PORT={port}", f"CLUSTER_KEY={CLUSTER_KEY}", *words),
+            self.venv,
+            f"{url}/readyz",
+            url=url,
+        )
+        self.roles.append(hub)
+        if start:
+            hub.start()
+        return hub
+
+    def two_hubs(self) -> tuple[HubProcess, HubProcess]:
+        """Two hubs of which each is told of the other, started side by side."""
+        ports = self.free_ports(2)
+        hubs = [
+            self.hub(f"hub-{number}", f"PEER_MASTERS=127.0.0.1:{peer}", port=port, start=False)
+            for number, port, peer in ((1, ports[0], ports[1]), (2, ports[1], ports[0]))
+        ]
+        for hub in hubs:
+            hub.start(wait=False)
+        for hub in hubs:
+            eventually(hub.is_ready, f"{hub.name} is ready")
+        return hubs[0], hubs[1]
+
+    def edge(self, name: str, hubs: Sequence[HubProcess], *words: str) -> EdgeProcess:
+        """Start an edge that sends to these hubs. It does not measure this machine unless told so."""
+        (port,) = self.free_ports(1)
+        url = f"http://127.0.0.1:{port}"
+        masters = ",".join(hub.url.removeprefix("http://") for hub in hubs)
+        settings = [f"NODE_ID={name}", f"MASTERS={masters}", f"OTLP_PORT={port}"]
+        edge = EdgeProcess(
+            name,
+            self.folder / name,
+            (
+                "MODE=worker",
+                *settings,
+                f"CLUSTER_KEY={CLUSTER_KEY}",
+                *(() if any("METRICS" in word for word in words) else ("HOST_METRICS_SECONDS=0",)),
+                "VMS_ON_STOP=stop",
+                *words,
+            ),
+            self.venv,
+            f"{url}/livez",
+            otlp_url=url,
+        )
+        self.roles.append(edge)
+        edge.start()
+        return edge
+
+    def settled(self, hubs: Sequence[HubProcess], *edges: EdgeProcess) -> None:
+        """Wait until every hub has a link to every edge and calls all of them online."""
+        names = sorted(edge.name for edge in edges)
+        for hub in hubs:
+            eventually(lambda hub=hub: hub.node_ids() == names, f"{hub.name} knows {names}")  # type: ignore[misc]
+            eventually(
+                lambda hub=hub: hub.has_link_to(len(names)),  # type: ignore[misc]
+                f"{hub.name} has a link to {names}",
+            )
+
+    def end(self) -> None:
+        """End everything that was started here, and what it started in turn."""
+        for role in reversed(self.roles):  # Edges first: they end their sandboxes.
+            role.end()
+        end_all_in(self.folder)
+
+    def report(self) -> str:
+        """What everybody said last."""
+        return "\n".join(f"---- {role.name}\n{role.said()}" for role in self.roles)
+
+
+def end_all_in(folder: Path) -> None:
+    """End what still runs with this folder in its command line, such as sandboxes of a killed edge."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(folder) in word for word in process.info["cmdline"] or ()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+                process.wait(5)
