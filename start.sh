@@ -115,9 +115,14 @@ check_settings() {
     PYTHONPATH="$ROOT" PYTHONDONTWRITEBYTECODE=1 "$python" -P -m shared.start --check "$@"
 }
 
+# Each word is taken from the front and, unless it ends here, put back at the end.
 for argument in "$@"; do
+    shift
     case $argument in
     VENV=*) VENV=${argument#VENV=} ;;
+    # Everybody on the machine can read command lines, so the secret travels in the environment.
+    CLUSTER_KEY=?*) export HEADWATER_CLUSTER_KEY="${argument#CLUSTER_KEY=}" ;;
+    *) set -- "$@" "$argument" ;;
     esac
 done
 case $VENV in

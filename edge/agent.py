@@ -41,6 +41,8 @@ class Agent:
     masters: Sequence[str]
     cluster_key: str
     host: Host
+    # What must tell the buffer something before any hub hears of this edge, as VMs do that still run.
+    prepare: Callable[[], Awaitable[None]] | None = None
     methods: dict[str, Method] = field(default_factory=dict)
     hubs: Hubs = field(init=False)
     client: HttpClient = field(init=False)
@@ -75,6 +77,8 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 tasks.create_task(self.buffer.run())
+                if self.prepare is not None:
+                    await self.prepare()
                 self._reach(self.hubs.learn(self.masters))
                 tasks.create_task(self.shipper.run())
                 tasks.create_task(self.shipper.sweep())

@@ -46,6 +46,7 @@ class _Parts:
     loops: Sequence[Callable[[], Awaitable[None]]]
     receiver: Server
     admin: Server
+    opened: asyncio.Event
 
 
 async def serve(settings: EdgeSettings, runtime: Runtime, stopping: asyncio.Event) -> None:
@@ -53,16 +54,19 @@ async def serve(settings: EdgeSettings, runtime: Runtime, stopping: asyncio.Even
     listener = bind(settings.otlp_host, settings.otlp_port)
     admin_listener = bind_unix(settings.data / ADMIN_SOCKET)
     parts = await _build(settings, runtime)
-    await parts.vms.open()
-    serving = [
-        asyncio.create_task(parts.receiver.serve([listener])),
-        asyncio.create_task(parts.admin.serve([admin_listener])),
-    ]
     loops = asyncio.create_task(_run_all(parts.loops))
     signalled = asyncio.create_task(stopping.wait())
+    opened = asyncio.create_task(parts.opened.wait())
+    serving: list[asyncio.Task[None]] = []
     try:
+        await asyncio.wait({loops, signalled, opened}, return_when=asyncio.FIRST_COMPLETED)
+        serving += [
+            asyncio.create_task(parts.receiver.serve([listener])),
+            asyncio.create_task(parts.admin.serve([admin_listener])),
+        ]
         await asyncio.wait({loops, signalled, *serving}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        opened.cancel()
         # First no new data, then the VMs while their events can still be kept, then the log.
         parts.receiver.stop()
         parts.admin.stop()
@@ -103,13 +107,25 @@ async def _build(settings: EdgeSettings, runtime: Runtime) -> _Parts:
     agent.host = replace(host, vms=vms.summary)
     for method in vms.methods:
         agent.methods[method] = _vm_method(vms, method)
+    opened = asyncio.Event()
+
+    async def open_vms() -> None:
+        await vms.open()  # Tells of each VM in the buffer, which must run by now.
+        opened.set()
+
+    async def run_vms() -> None:
+        await opened.wait()
+        await vms.run()
+
+    agent.prepare = open_vms
     counters = ReceiveCounters(CollectorRegistry())
     return _Parts(
         agent,
         vms,
-        [agent.run, vms.run, *_sources(settings, runtime, buffer)],
+        [agent.run, run_vms, *_sources(settings, runtime, buffer)],
         server(otlp_app(buffer, counters, offload=runtime.offload)),
         server(admin_app(agent)),
+        opened,
     )
 
 
