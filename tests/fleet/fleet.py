@@ -1,6 +1,7 @@
 """A fleet in one process: real hubs and edges, their lives and deaths, and what they must agree on."""
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -87,6 +88,11 @@ class SimHub:
         await self.world.network.detach(self.url)
         await _cancel(self._loops)
         self.hub = None
+
+    def lose_disk(self) -> None:
+        """Everything this hub had written is gone."""
+        self.world.network.happened["disk_lost"] += 1
+        shutil.rmtree(self.folder)
 
     async def stop(self) -> None:
         """End cleanly."""

@@ -51,12 +51,16 @@ async def _play(seed: int, folder: Path, count: int) -> Outcome:
         SimEdge(world, f"edge-{number:02d}", urls, rng.uniform(-3600, 3600))
         for number in range(1, count + 1)
     ]
-    for each in (*hubs, *edges):
-        await each.start()
+    for hub in hubs:
+        await hub.start()
+    for edge in edges:
+        await edge.start()
     async with asyncio.TaskGroup() as tasks:
         for edge in edges:
             tasks.create_task(_work(edge, Random(f"work {seed} {edge.name}")))
-        tasks.create_task(_crash(hubs[rng.randrange(2)], rng.uniform(5, 30), rng.uniform(5, 25)))
+        loses_disk = rng.random() < 0.4
+        when = rng.uniform(5, 30), rng.uniform(5, 25)
+        tasks.create_task(_crash(hubs[rng.randrange(2)], *when, loses_disk=loses_disk))
         if rng.random() < 0.5:
             tasks.create_task(_crash(edges[rng.randrange(count)], rng.uniform(5, 50), 3.0))
         tasks.create_task(_order(hubs, edges[0], rng))
@@ -77,9 +81,13 @@ async def _work(edge: SimEdge, rng: Random) -> None:
             await asyncio.gather(writing, return_exceptions=True)
 
 
-async def _crash(victim: SimHub | SimEdge, at_seconds: float, down_seconds: float) -> None:
+async def _crash(
+    victim: SimHub | SimEdge, at_seconds: float, down_seconds: float, *, loses_disk: bool = False
+) -> None:
     await asyncio.sleep(at_seconds)
     await victim.kill()
+    if loses_disk and isinstance(victim, SimHub):
+        victim.lose_disk()
     await asyncio.sleep(down_seconds)
     await victim.start()
 
