@@ -1,0 +1,103 @@
+"""The law of node records: whatever the order, grouping and repetition, all hubs end with equal bytes."""
+
+from functools import reduce
+from itertools import permutations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.merge import (
+    DRAINING,
+    LABELS,
+    Facts,
+    Heard,
+    Intent,
+    NodeRecord,
+    Observation,
+    from_bytes,
+    merge,
+    to_bytes,
+)
+from shared.stamp import Stamp
+
+# Few different values, so that equal numbers with different contents are met often.
+few = st.integers(0, 3)
+hubs = st.sampled_from(["hub-1", "hub-2", "hub-3"])
+data = st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 2), max_size=2)
+stamps = st.builds(Stamp, few, few, hubs)
+records = st.builds(
+    NodeRecord,
+    st.just("edge-1"),
+    st.none() | st.builds(Facts, few, few, data),
+    st.none() | st.builds(Observation, few, few, few, hubs, data),
+    st.dictionaries(
+        st.sampled_from([DRAINING, LABELS]), st.builds(Intent, st.booleans() | data, stamps)
+    ),
+    st.dictionaries(hubs, st.builds(Heard, few, few, few)),
+)
+
+
+def merged(parts: list[NodeRecord]) -> bytes:
+    return to_bytes(reduce(merge, parts))
+
+
+@given(st.lists(records, min_size=2, max_size=4))
+@settings(deadline=None)
+def test_the_order_of_merging_makes_no_difference(parts: list[NodeRecord]) -> None:
+    assert len({merged(list(order)) for order in permutations(parts)}) == 1
+
+
+@given(records, records, records)
+@settings(deadline=None)
+def test_the_grouping_of_merging_makes_no_difference(
+    a: NodeRecord, b: NodeRecord, c: NodeRecord
+) -> None:
+    assert to_bytes(merge(merge(a, b), c)) == to_bytes(merge(a, merge(b, c)))
+
+
+@given(st.lists(records, min_size=1, max_size=4))
+@settings(deadline=None)
+def test_merging_again_makes_no_difference(parts: list[NodeRecord]) -> None:
+    once = reduce(merge, parts)
+    for part in (once, *parts):
+        assert to_bytes(merge(once, part)) == to_bytes(once)
+
+
+@given(records)
+@settings(deadline=None)
+def test_a_record_survives_its_way_through_bytes(record: NodeRecord) -> None:
+    assert from_bytes(to_bytes(record)) == record
+
+
+@given(records, st.builds(Observation, few, few, few, hubs, data))
+@settings(deadline=None)
+def test_a_beat_neither_undoes_an_intent_nor_blanks_a_fact(
+    record: NodeRecord, beat: Observation
+) -> None:
+    after = merge(record, NodeRecord("edge-1", None, beat))
+    assert (after.intent, after.facts) == (record.intent, record.facts)
+
+
+@given(records, st.builds(Intent, st.booleans(), stamps))
+@settings(deadline=None)
+def test_an_order_of_a_person_changes_nothing_that_the_node_said(
+    record: NodeRecord, intent: Intent
+) -> None:
+    after = merge(record, NodeRecord("edge-1", intent={DRAINING: intent}))
+    assert (after.facts, after.observation, after.heard) == (
+        record.facts,
+        record.observation,
+        record.heard,
+    )
+    assert after.intent[DRAINING].stamp >= intent.stamp
+
+
+@given(records, records)
+@settings(deadline=None)
+def test_the_later_beat_of_the_later_life_wins(a: NodeRecord, b: NodeRecord) -> None:
+    """Last write wins by last_seen only among equal beats: a restarted node outranks its own past."""
+    held = [each.observation for each in (a, b) if each.observation is not None]
+    after = merge(a, b).observation
+    if held and after is not None:
+        order = [(each.incarnation, each.beat, each.last_seen_ms, each.hub_id) for each in held]
+        assert (after.incarnation, after.beat, after.last_seen_ms, after.hub_id) == max(order)
