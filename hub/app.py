@@ -9,6 +9,9 @@ from starlette.applications import Starlette
 
 from hub.hub import Hub, HubConfig
 from hub.settings import HubSettings
+from hub.web.context import WebContext
+from hub.web.pages import page_routes
+from hub.web.routes import RouteSpec
 from shared.runtime import Runtime, system_runtime
 from shared.security import read_or_create_secret, write_private
 from shared.serve import bind, run_until_signalled, server
@@ -60,4 +63,20 @@ async def _end(loops: "asyncio.Task[None]") -> None:
 
 def asgi_app(hub: Hub) -> Starlette:
     """The ASGI application of a hub, pages included."""
-    return Starlette(routes=hub.routes())
+    return Starlette(routes=hub.routes(pages_of(hub)))
+
+
+def pages_of(hub: Hub) -> list[RouteSpec]:
+    """The pages of a hub, answered by its own RPC methods."""
+    context = WebContext(
+        hub_id=hub.config.hub_id,
+        session_cookie=hub.guard.cookie_name,
+        check_login=hub.guard.check_login,
+        csrf_token=hub.guard.csrf_token,
+        csrf_ok=hub.guard.csrf_ok,
+        hubs=lambda: sorted(hub.peers.named().items()),
+        stopping=hub.stopping,
+        changes=hub.changes,
+        new_id=lambda: hub.runtime.token_hex(16),
+    )
+    return page_routes(hub.rpc.call, context)

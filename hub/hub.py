@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ PRUNE_ROWS = 10_000
 RECEIPT_DAYS = 8  # Longer than an edge keeps trying to send the same bytes in ordinary trouble.
 STAMP_AHEAD_MS = 10_000
 COPIES = 2
+CHANGES_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,24 @@ class Hub:
     def abandon(self) -> None:
         """Let go as a killed process would. For simulations."""
         self._database.abandon()
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Names what has changed, at most once a second, for pages that keep themselves fresh."""
+        seen = self._marks()
+        while True:
+            await asyncio.sleep(CHANGES_SECONDS)
+            marks = self._marks()
+            for name in sorted(name for name in marks if marks[name] != seen[name]):
+                yield name
+            seen = marks
+
+    def _marks(self) -> dict[str, object]:
+        now = asyncio.get_running_loop().time()
+        return {
+            "nodes": self.registry.changes,
+            "chunks": self.store.head_arrival,
+            "hubs": [(peer.key, peer.state(now)) for peer in self.peers.by_url.values()],
+        }
 
     # ---- routes
 

@@ -74,6 +74,11 @@ def moment(value: Any) -> str:
     return re.sub(r"(\.\d{3})\d+", r"\1", value) if isinstance(value, str) and value else "-"
 
 
+def milliseconds(value: Any) -> str:
+    """A duration to the microsecond: what is below that is noise."""
+    return f"{value:.3f}" if isinstance(value, int | float) else "-"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column: its title, where its value lies in an item (dots go deeper), how it is shown."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from hub.cli.ask import Asker, asking
-from hub.cli.output import Column, finish, moment, show_list
+from hub.cli.output import Column, finish, milliseconds, moment, show_list
 
 LOG_COLUMNS = (
     Column("TIME", "time", moment),
@@ -32,7 +32,7 @@ POINT_COLUMNS = (
 TRACE_COLUMNS = (
     Column("START", "start", moment),
     Column("TRACE", "trace_id"),
-    Column("MS", "duration_ms"),
+    Column("MS", "duration_ms", milliseconds),
     Column("SPANS", "spans"),
     Column("ERRORS", "errors"),
     Column("NODES", "nodes"),
@@ -40,8 +40,8 @@ TRACE_COLUMNS = (
     Column("NAME", "root_name"),
 )
 SPAN_COLUMNS = (
-    Column("AFTER MS", "offset_ms"),
-    Column("MS", "duration_ms"),
+    Column("AFTER MS", "offset_ms", milliseconds),
+    Column("MS", "duration_ms", milliseconds),
     Column("STATUS", "status"),
     Column("NODE", "node"),
     Column("SERVICE", "service"),
@@ -138,6 +138,8 @@ def metrics(asker: Asker, /, name: str | None, **filters: Any) -> None:
 
 def _points(series: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     for seconds, value in series["points"]:
+        if value is None:
+            continue  # A step without a measurement; -o json has all steps.
         time = datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
         held = {"node": series["node"], "attributes": series["attributes"]}
         yield {"time": time, "value": value, **held}
