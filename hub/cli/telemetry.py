@@ -137,9 +137,10 @@ def metrics(asker: Asker, /, name: str | None, **filters: Any) -> None:
 
 
 def _points(series: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    for seconds, value in series["points"]:
-        if value is None:
-            continue  # A step without a measurement; -o json has all steps.
+    points = series["points"]
+    measured = [index for index, (_, value) in enumerate(points) if value is not None]
+    # Gaps are shown, but not the time before the first measurement and after the last.
+    for seconds, value in points[measured[0] : measured[-1] + 1] if measured else ():
         time = datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
         held = {"node": series["node"], "attributes": series["attributes"]}
         yield {"time": time, "value": value, **held}

@@ -83,17 +83,24 @@ def test_csv_does_not_start_a_formula(hubs: Hubs, headwater: Run) -> None:
 
 
 def test_metrics_without_a_name_lists_the_names(hubs: Hubs, headwater: Run) -> None:
-    """And with one shows its points, gaps included."""
+    """And with one shows its points and the gaps between them, but not the time around them."""
     hubs[0].answers["metric.names"] = {
         "items": [{"name": "system.cpu.time", "unit": "s", "kind": "sum", "nodes": ["edge-1"]}]
     }
     assert "system.cpu.time  s     sum   edge-1" in headwater("metrics").stdout
     hubs[0].answers["metric.query"] = {
-        "series": [{"node": "edge-1", "attributes": {}, "points": [[0, 1.5], [30, None]]}]
+        "series": [
+            {
+                "node": "edge-1",
+                "attributes": {},
+                "points": [[-30, None], [0, 1.5], [30, None], [60, 2], [90, None]],
+            }
+        ]
     }
     lines = headwater("metrics", "system.cpu.time", "--step", "30s").stdout.splitlines()
     assert lines[1].split() == ["1970-01-01T00:00:00Z", "edge-1", "1.5", "{}"]
     assert lines[2].split() == ["1970-01-01T00:00:30Z", "edge-1", "-", "{}"]
+    assert len(lines) == 4
 
 
 def test_a_trace_is_a_waterfall(hubs: Hubs, headwater: Run) -> None:
