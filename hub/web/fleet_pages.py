@@ -1,0 +1,185 @@
+"""Pages about machines and hubs: overview, nodes, one node, hubs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hub.web.address import Asked, read
+from hub.web.chart import chart_of
+from hub.web.page import Answer, Answers, Call, Page
+
+ROWS_MAX = 500  # What a person scrolls through; beyond that the filter is quicker.
+EVENTS_SHOWN = 6
+CLOCK_OFFSET_MS_MAX = 500.0
+LAG_CHUNKS_MAX = 100
+DISK_RATIO_MIN = 0.05
+
+NODE_CHARTS = {"cpu": "system.cpu.utilization", "memory": "system.memory.utilization"}
+
+
+def _read_nothing(method: str, *others: str) -> Any:
+    def call(asked: Asked) -> Call:
+        read(asked, (), others)
+        return Call(method)
+
+    return call
+
+
+def contains(needle: str, *values: object) -> bool:
+    """Whether one of the values has the text in it, in capitals or not."""
+    return any(needle.lower() in str(value).lower() for value in values if value)
+
+
+def narrowed_nodes(asked: Asked, answer: Answer) -> Answer:
+    """The nodes whose id, host name, state or labels hold the text."""
+    needle = asked.one("text")
+    if not needle:
+        return answer
+    items = [node for node in answer["items"] if _node_matches(node, needle)]
+    return {**answer, "items": items}
+
+
+def _node_matches(node: Mapping[str, Any], needle: str) -> bool:
+    facts, labels = node.get("facts") or {}, node.get("labels") or {}
+    words = [f"{key}={value}" for key, value in labels.items()]
+    known = (node["node_id"], node["state"], facts.get("hostname"), facts.get("os"))
+    return contains(needle, *known, *words)
+
+
+def _node_rows(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
+    items = answer.get("items", [])
+    return {"rows": items[:ROWS_MAX], "rows_total": len(items)}
+
+
+def _overview(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
+    nodes = extras.get("nodes", {}).get("items", [])
+    hubs = [{**answer, "state": "self"}, *answer.get("peers", [])] if answer else []
+    return {
+        "nodes": nodes,
+        "rows": nodes[:20],
+        "hubs": sorted(hubs, key=lambda hub: str(hub["hub_id"])),
+        "attention": attention(nodes, hubs),
+        "events": extras.get("events", {}).get("items", []),
+        "vm_counts": answer.get("vms", {}),
+        "node_counts": answer.get("nodes", {}),
+    }
+
+
+def attention(
+    nodes: Sequence[Mapping[str, Any]], hubs: Sequence[Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """What a person should look at, worst first: sentences with the address that says more."""
+    found = [note for hub in hubs for note in _hub_notes(hub)]
+    found += [note for node in nodes for note in _node_notes(node)]
+    return sorted(found, key=lambda note: note["level"])
+
+
+def _note(level: str, sentence: str, address: str) -> dict[str, str]:
+    return {"level": level, "sentence": sentence, "address": address}
+
+
+def _hub_notes(hub: Mapping[str, Any]) -> list[dict[str, str]]:
+    notes = []
+    name = hub["hub_id"]
+    if hub["state"] in ("dead", "avoid"):
+        notes.append(_note("bad", f"{name} does not answer.", "/hubs"))
+    offset = hub.get("clock_offset_ms")
+    if offset is not None and abs(offset) > CLOCK_OFFSET_MS_MAX:
+        notes.append(_note("warn", f"The clock of {name} is off by {offset:.0f} ms.", "/hubs"))
+    if (hub.get("lag_chunks") or 0) > LAG_CHUNKS_MAX:
+        notes.append(
+            _note("warn", f"{hub['lag_chunks']} chunks of {name} are not here yet.", "/hubs")
+        )
+    return notes
+
+
+def _node_notes(node: Mapping[str, Any]) -> list[dict[str, str]]:
+    name, address = node["node_id"], f"/nodes/{node['node_id']}"
+    notes = []
+    if node["state"] == "offline":
+        notes.append(_note("bad", f"{name} is offline.", address))
+    elif node["state"] in ("late", "suspect"):
+        notes.append(_note("warn", f"{name} is {node['state']}.", address))
+    if (node.get("buffer") or {}).get("dead_letters"):
+        notes.append(_note("warn", f"{name} holds data that every hub has refused.", address))
+    failed = [vm for vm in node.get("vms") or [] if vm.get("state") == "failed"]
+    notes += [_note("bad", f"{vm.get('name')} on {name} has failed.", "/vms") for vm in failed]
+    return notes
+
+
+def _node_extras(asked: Asked) -> Mapping[str, Call]:
+    node = asked.parts["node"]
+    events = {"signal": "events", "nodes": [node], "limit": EVENTS_SHOWN}
+    charts = {
+        key: Call("metric.query", {"name": name, "nodes": [node], "start": "-1h"})
+        for key, name in NODE_CHARTS.items()
+    }
+    return {**charts, "events": Call("log.query", events)}
+
+
+def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
+    charts = {key: chart_of(extras[key]) for key in NODE_CHARTS if key in extras}
+    return {
+        "node": answer,
+        "charts": charts,
+        "events": extras.get("events", {}).get("items", []),
+    }
+
+
+def _hubs(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
+    return {
+        "rows": answer.get("items", []),
+        "clock_offset_ms_max": CLOCK_OFFSET_MS_MAX,
+        "lag_chunks_max": LAG_CHUNKS_MAX,
+    }
+
+
+OVERVIEW = Page(
+    path="/",
+    twin="/overview.json",
+    template="overview.html",
+    section="overview",
+    main=_read_nothing("hub.status"),
+    extras=lambda asked: {
+        "nodes": Call("node.list"),
+        "events": Call("log.query", {"signal": "events", "limit": EVENTS_SHOWN}),
+    },
+    shape=_overview,
+    is_live=True,
+)
+NODES = Page(
+    path="/nodes",
+    twin="/nodes.json",
+    template="nodes.html",
+    section="nodes",
+    main=_read_nothing("node.list", "text"),
+    narrow=narrowed_nodes,
+    shape=_node_rows,
+    is_live=True,
+)
+
+
+def _node_call(asked: Asked) -> Call:
+    read(asked, ())
+    return Call("node.get", {"node": asked.parts["node"]})
+
+
+NODE = Page(
+    path="/nodes/{node}",
+    twin="/nodes/{node}.json",
+    template="node.html",
+    section="nodes",
+    main=_node_call,
+    extras=_node_extras,
+    shape=_node,
+)
+HUBS = Page(
+    path="/hubs",
+    twin="/hubs.json",
+    template="hubs.html",
+    section="hubs",
+    main=_read_nothing("hub.list"),
+    shape=_hubs,
+    is_live=True,
+)
+
+FLEET_PAGES = (OVERVIEW, NODES, NODE, HUBS)

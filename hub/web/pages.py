@@ -1,0 +1,35 @@
+"""The table of all paths that serve people: pages, their JSON twins, forms, files and the stream."""
+
+from functools import partial
+
+from hub.web.context import RpcCall, WebContext
+from hub.web.desk import Desk, environment
+from hub.web.fleet_pages import FLEET_PAGES
+from hub.web.login import Login
+from hub.web.orders import Orders
+from hub.web.page import Page
+from hub.web.routes import RouteSpec
+from hub.web.static_files import static_routes
+from hub.web.stream import Streams
+from hub.web.telemetry_pages import TELEMETRY_PAGES
+from hub.web.vm_pages import VM_PAGES
+
+PAGES: tuple[Page, ...] = (*FLEET_PAGES, *VM_PAGES, *TELEMETRY_PAGES)
+
+
+def page_routes(call: RpcCall, context: WebContext) -> list[RouteSpec]:
+    """Every path of the web face with who may use it. Twins stand before the pages whose path, with
+    its open end, would fit them too."""
+    desk = Desk(call, context, environment())
+    login, orders, streams = Login(desk), Orders(desk), Streams(context)
+    return [
+        RouteSpec("/login", ("GET", "POST"), "open", login.endpoint),
+        RouteSpec("/logout", ("POST",), "admin", login.leave),
+        RouteSpec("/stream", ("GET",), "admin", streams.endpoint),
+        *static_routes(),
+        *(RouteSpec(page.twin, ("GET",), "admin", partial(desk.twin, page)) for page in PAGES),
+        *(RouteSpec(page.path, ("GET",), "admin", partial(desk.page, page)) for page in PAGES),
+        RouteSpec("/vms", ("POST",), "admin", orders.create),
+        RouteSpec("/vms/{vm}/{action}", ("POST",), "admin", orders.act),
+        RouteSpec("/nodes/{node}/drain", ("POST",), "admin", orders.drain),
+    ]

@@ -1,0 +1,114 @@
+"""The same question as a command line, as curl, and as a JSON-RPC call, ready to be copied."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from hub.web.page import Call
+
+_OPTIONS: Mapping[str, str] = {
+    "start": "--start",
+    "end": "--end",
+    "nodes": "--node",
+    "severity": "--severity",
+    "text": "--text",
+    "service": "--service",
+    "trace_id": "--trace-id",
+    "attributes": "--attribute",
+    "limit": "--limit",
+    "cursor": "--cursor",
+    "order": "--order",
+    "step": "--step",
+    "aggregation": "--aggregation",
+    "name": "--name",
+    "min_duration_ms": "--min-duration-ms",
+    "errors_only": "--errors-only",
+    "node": "--node",
+}
+
+# The words of a command, and the parameters that stand behind them without a flag.
+_COMMANDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "hub.status": (("status",), ()),
+    "hub.list": (("hubs",), ()),
+    "node.list": (("nodes",), ()),
+    "node.get": (("node", "show"), ("node",)),
+    "log.query": (("logs",), ()),
+    "metric.names": (("metrics",), ()),
+    "metric.query": (("metrics",), ("name",)),
+    "trace.search": (("traces",), ()),
+    "trace.get": (("trace",), ("trace_id",)),
+    "vm.list": (("vms",), ()),
+    "vm.get": (("vm", "show"), ("vm",)),
+}
+
+_WITHOUT_RANGE = frozenset({"trace.get"})  # The range is only a hint there.
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """One call in three forms."""
+
+    cli: str
+    curl: str
+    rpc: str
+
+
+def forms(call: Call, origin: str) -> Forms:
+    """The forms of a call to the hub at `origin`, its URL without a slash at the end."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": call.method, "params": call.params}
+    return Forms(
+        cli=shlex.join(["headwater", *command(call)]),
+        curl=(
+            f'curl {shlex.quote(origin + "/rpc")} -H "authorization: Bearer $HEADWATER_TOKEN" \\\n'
+            f"  -d {shlex.quote(orjson.dumps(body).decode())}"
+        ),
+        rpc=orjson.dumps(body, option=orjson.OPT_INDENT_2).decode(),
+    )
+
+
+def command(call: Call) -> list[str]:
+    """The words of the command line that makes this call."""
+    known = _COMMANDS.get(call.method)
+    if known is None:
+        return ["rpc", call.method, *(f"{name}={_word(v)}" for name, v in call.params.items())]
+    words, positions = known
+    if call.params.get("signal") == "events":
+        words = ("events",)
+    behind = [str(call.params[name]) for name in positions if name in call.params]
+    flags = [
+        flag
+        for name, value in call.params.items()
+        if name not in positions and call.method not in _WITHOUT_RANGE
+        for flag in _flags(name, value)
+    ]
+    return [*words, *behind, *flags]
+
+
+def _flags(name: str, value: Any) -> list[str]:
+    option = _OPTIONS.get(name)
+    if option is None:
+        return []
+    if value is True:
+        return [option]
+    if isinstance(value, Mapping):
+        return [word for key, held in value.items() for word in (option, f"{key}={held}")]
+    if isinstance(value, list):
+        return [word for held in value for word in (option, str(held))]
+    return [option, str(value)]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) and not _reads_as_json(value):
+        return value
+    return orjson.dumps(value).decode()
+
+
+def _reads_as_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
