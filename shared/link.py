@@ -59,7 +59,8 @@ async def dial(url: str, headers: dict[str, str]) -> Duplex:
         )
     except InvalidHandshake as error:
         raise Refused(f"{url} refuses the link: {error}") from error
-    # ValueError: hubs name each other, rightly or wrongly, and not every text is an address.
-    except (OSError, TimeoutError, InvalidURI, ValueError) as error:
+    # ConnectionClosed: the hub died in the middle of the handshake. ValueError: hubs name each other,
+    # rightly or wrongly, and not every text is an address.
+    except (OSError, TimeoutError, InvalidURI, ConnectionClosed, ValueError) as error:
         raise Unreachable(url, str(error) or type(error).__name__, sent=False) from error
     return WebSocketDuplex(connection, url)

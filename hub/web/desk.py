@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -96,8 +97,9 @@ class Problem:
         return STATUS_OF_KIND.get(self.error.kind, 500)
 
 
+@cache
 def environment() -> Environment:
-    """The templates. A value that a node did not send is shown as nothing."""
+    """The templates, compiled once. A value that a node did not send is shown as nothing."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

@@ -4,7 +4,6 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -82,7 +81,9 @@ class Login:
 
 def safe_target(target: str) -> str:
     """Where to go after the login: a page of this hub, whatever the address said."""
-    parts = urlsplit(target) if target.isprintable() and "\\" not in target else urlsplit("")
-    if parts.scheme or parts.netloc or not target.startswith("/") or target.startswith("//"):
+    if not target.startswith("/") or target.startswith("//"):
         return "/"
-    return "/" if parts.path in ("/login", "/logout") else target
+    if "\\" in target or not target.isprintable():
+        return "/"  # Browsers take a backslash for a slash, and leave out tabs and line ends.
+    path = target.partition("?")[0].partition("#")[0]
+    return "/" if path in ("/login", "/logout") else target

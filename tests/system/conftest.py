@@ -1,9 +1,12 @@
 """A virtual environment that start.sh finds up to date, and processes that end with their test."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,17 +38,29 @@ def start(venv: str, short_folder: Path) -> Iterator[Start]:
         started.end()
 
 
-@pytest.fixture
-def fleet(
-    venv: str,
-    short_folder: Path,
-    free_ports: Callable[[int], list[int]],
-    request: pytest.FixtureRequest,
-) -> Iterator[Fleet]:
-    """An empty fleet; what the test starts in it ends with the test, and talks when the test fails."""
-    fleet = Fleet(short_folder, venv, free_ports)
+@contextlib.contextmanager
+def _running(folder: Path, venv: str, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    fleet = Fleet(folder, venv)
     failed_before = request.session.testsfailed
-    yield fleet
-    fleet.end()
+    try:
+        yield fleet
+    finally:
+        fleet.end()
     if request.session.testsfailed > failed_before:
         print(fleet.report())
+
+
+@pytest.fixture
+def fleet(venv: str, short_folder: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """An empty fleet; what the test starts in it ends with the test, and talks when the test fails."""
+    with _running(short_folder, venv, request) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def lasting_fleet(venv: str, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """An empty fleet that the tests of one file share."""
+    folder = Path(tempfile.mkdtemp(prefix="hw-", dir="/tmp"))
+    with _running(folder, venv, request) as fleet:
+        yield fleet
+    shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,7 @@ import httpx
 from shared.codec import decompress
 from shared.otlp_rows import log_rows
 from shared.records import GENESIS_HASH, MIB, ChunkHeader, Encoding, Signal, read_header
+from tests.system.processes import HubProcess, eventually
 
 SERVICE = "oracle"
 
@@ -59,6 +60,11 @@ class Sender:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         return self
+
+    def until_acked(self, more: int) -> None:
+        """Wait until so many more records have been acknowledged than now."""
+        goal = len(self.acked) + more
+        eventually(lambda: len(self.acked) >= goal, f"{more} more records are acknowledged")
 
     def stop(self) -> None:
         """Send no more; what is under way is waited for."""
@@ -121,6 +127,11 @@ def assert_whole_chain(chunks: list[HeldChunk]) -> None:
 def counted(chunks: list[HeldChunk]) -> Counter[str]:
     """How often each of the oracle's records is there."""
     return Counter(each for chunk in chunks for each in chunk.ids())
+
+
+def has_all(hub: HubProcess, sender: Sender) -> bool:
+    """Whether every acknowledged record is on this hub's disk."""
+    return counted(chunks_on_disk(hub.database, "edge-1")).keys() >= set(sender.acked)
 
 
 def assert_nothing_lost_or_double(held: Counter[str], sender: Sender) -> None:

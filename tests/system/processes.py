@@ -1,6 +1,7 @@
 """Real hubs and edges on loopback, each its own process, that can be killed and started again."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -13,9 +14,14 @@ import httpx
 import psutil
 import pytest
 
+from tests.ports import free_ports
 from tests.system.starting import ROOT
 
 CLUSTER_KEY = "the-cluster-key-of-these-tests"
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+"""What a process is given of the environment: no setting of the person who runs the tests."""
+
+PAUSE_SECONDS = 0.05
 READY_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 8.0
 LOG_CHARACTERS_SHOWN = 6000
@@ -24,14 +30,18 @@ Value = TypeVar("Value")
 
 
 def eventually(
-    look: Callable[[], Value], what: str, seconds_max: float = 20.0, pause: float = 0.05
+    look: Callable[[], Value],
+    what: str,
+    seconds_max: float = 20.0,
+    *,
+    last: Sequence[object] = (),
 ) -> Value:
     """The first true value that `look` gives; fails the test with the last one it gave."""
     deadline = time.monotonic() + seconds_max
     while not (found := look()):
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds_max} s in vain: {what} (at last: {found!r})")
-        time.sleep(pause)
+            pytest.fail(f"waited {seconds_max} s in vain: {what} (at last: {last or found!r})")
+        time.sleep(PAUSE_SECONDS)
     return found
 
 
@@ -69,6 +79,7 @@ class Role:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
+                env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
                 start_new_session=True,
             )
         if wait:
@@ -135,6 +146,18 @@ class HubProcess(Role):
             raise Answered(answer["error"])
         return answer["result"]
 
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """The result of a call, empty while the hub cannot answer it yet."""
+        try:
+            result: dict[str, Any] = self.call(method, **params)
+        except Answered:
+            return {}
+        return result
+
+    def holds_in_buffer(self, node: str) -> int:
+        """How many records a node still keeps; -1 while the hub cannot reach it."""
+        return int(self.ask("edge.buffer", node=node).get("records", -1))
+
     def node_ids(self) -> list[str]:
         """The nodes that it knows to be online."""
         nodes = self.call("node.list")["items"]
@@ -157,6 +180,20 @@ class HubProcess(Role):
             cursor = {"cursor": page["cursor"]}
 
 
+def each_shows(
+    hubs: Sequence[HubProcess], look: Callable[[HubProcess], Value], wanted: Value
+) -> None:
+    """Wait until each hub shows what is wanted."""
+    for hub in hubs:
+        seen: list[Value] = []
+
+        def shows(hub: HubProcess = hub, seen: list[Value] = seen) -> bool:
+            seen[:] = [look(hub)]
+            return seen == [wanted]
+
+        eventually(shows, f"{hub.name} shows {wanted!r}", last=seen)
+
+
 @dataclass
 class EdgeProcess(Role):
     """An edge, and where programs send to it."""
@@ -175,12 +212,11 @@ class Fleet:
 
     folder: Path
     venv: str
-    free_ports: Callable[[int], list[int]]
     roles: list[Role] = field(default_factory=list)
 
     def hub(self, name: str, *words: str, port: int = 0, start: bool = True) -> HubProcess:
         """Start a hub with these words of start.sh."""
-        port = port or self.free_ports(1)[0]
+        port = port or free_ports(1)[0]
         url = f"http://127.0.0.1:{port}"
         hub = HubProcess(
             name,
@@ -197,7 +233,7 @@ class Fleet:
 
     def two_hubs(self) -> tuple[HubProcess, HubProcess]:
         """Two hubs of which each is told of the other, started side by side."""
-        ports = self.free_ports(2)
+        ports = free_ports(2)
         hubs = [
             self.hub(f"hub-{number}", f"PEER_MASTERS=127.0.0.1:{peer}", port=port, start=False)
             for number, port, peer in ((1, ports[0], ports[1]), (2, ports[1], ports[0]))
@@ -210,7 +246,7 @@ class Fleet:
 
     def edge(self, name: str, hubs: Sequence[HubProcess], *words: str) -> EdgeProcess:
         """Start an edge that sends to these hubs. It does not measure this machine unless told so."""
-        (port,) = self.free_ports(1)
+        (port,) = free_ports(1)
         url = f"http://127.0.0.1:{port}"
         masters = ",".join(hub.url.removeprefix("http://") for hub in hubs)
         settings = [f"NODE_ID={name}", f"MASTERS={masters}", f"OTLP_PORT={port}"]
@@ -236,12 +272,8 @@ class Fleet:
     def settled(self, hubs: Sequence[HubProcess], *edges: EdgeProcess) -> None:
         """Wait until every hub has a link to every edge and calls all of them online."""
         names = sorted(edge.name for edge in edges)
-        for hub in hubs:
-            eventually(lambda hub=hub: hub.node_ids() == names, f"{hub.name} knows {names}")  # type: ignore[misc]
-            eventually(
-                lambda hub=hub: hub.has_link_to(len(names)),  # type: ignore[misc]
-                f"{hub.name} has a link to {names}",
-            )
+        each_shows(hubs, HubProcess.node_ids, names)
+        each_shows(hubs, lambda hub: hub.has_link_to(len(names)), True)
 
     def end(self) -> None:
         """End everything that was started here, and what it started in turn."""

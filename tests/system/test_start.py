@@ -8,6 +8,8 @@ import socket
 import subprocess
 import time
 
+import psutil
+
 from tests.system.starting import (
     STOP_SECONDS_MAX,
     Ports,
@@ -128,6 +130,9 @@ def test_an_edge_without_hubs_can_still_be_asked_on_its_machine(
     words = ("MODE=worker", f"MASTERS=127.0.0.1:{port}", "CLUSTER_KEY=k", "NODE_ID=w-1")
     worker = start(*words, f"OTLP_PORT={otlp_port}")
     wait_until(worker.runs("Headwater runs: one edge."), "the edge greets")
+    shown = " ".join(psutil.Process(worker.process.pid).cmdline())
+    assert "NODE_ID=w-1" in shown
+    assert "CLUSTER_KEY" not in shown, "everybody can read command lines"
     data = str(worker.data)
     held = once(venv, "buffer", "show", "w-1", "-o", "json", DATA=data)
     assert (held.returncode, json.loads(held.stdout)["node_id"]) == (0, "w-1")

@@ -119,7 +119,7 @@
     const alive = await fetch("/livez", { cache: "no-store" }).then((answer) => answer.ok, () => false);
     if (alive) return look().catch(() => {}); // Perhaps only the session has ended: this finds out.
     if (!lostTimer) lostTimer = setTimeout(() => lost(`${body.dataset.hub} does not answer.`), LOST_AFTER_MS);
-    say("reconnecting");
+    if (byId("lost").hidden) say("reconnecting");
   }
 
   function lost(sentence) {

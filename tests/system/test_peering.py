@@ -1,0 +1,99 @@
+"""PEER_MASTERS makes peers, one side of it is enough, and a hub without peers works the same."""
+
+from functools import partial
+
+from tests.system.oracle import (
+    SERVICE,
+    Sender,
+    assert_nothing_lost_or_double,
+    assert_whole_chain,
+    chunks_on_disk,
+    counted,
+    has_all,
+)
+from tests.system.processes import Fleet, HubProcess, each_shows, eventually
+
+
+def peers_of(hub: HubProcess) -> dict[str, str]:
+    hubs = hub.call("hub.list")["items"]
+    return {each["hub_id"]: each["state"] for each in hubs if each["state"] != "self"}
+
+
+def test_one_hub_that_names_the_other_is_enough(fleet: Fleet) -> None:
+    """The hub that was told nothing learns of its peer, and so does an edge that knows only one."""
+    first = fleet.hub("hub-1")
+    edge = fleet.edge("edge-1", [first])
+    with Sender(edge.otlp_url) as sender:
+        sender.until_acked(100)
+        second = fleet.hub("hub-2", f"PEER_MASTERS={first.url.removeprefix('http://')}")
+        each_shows([first], peers_of, {"hub-2": "alive"})
+        each_shows([second], peers_of, {"hub-1": "alive"})
+        fleet.settled([first, second], edge)
+        sender.until_acked(100)
+    for hub in (first, second):  # Also what was sent before the second hub was there.
+        eventually(partial(has_all, hub, sender), f"{hub.name} has everything")
+        assert_nothing_lost_or_double(counted(chunks_on_disk(hub.database, "edge-1")), sender)
+
+
+def test_three_hubs_in_a_row_become_a_mesh(fleet: Fleet) -> None:
+    """Each names only the one before it; gossip does the rest."""
+    first = fleet.hub("hub-1")
+    second = fleet.hub("hub-2", f"PEER_MASTERS={first.url.removeprefix('http://')}")
+    third = fleet.hub("hub-3", f"PEER_MASTERS={second.url.removeprefix('http://')}")
+    hubs = (first, second, third)
+    for hub in hubs:
+        wanted = {other.name: "alive" for other in hubs if other is not hub}
+        each_shows([hub], peers_of, wanted)
+    edge = fleet.edge("edge-1", [first])
+    fleet.settled(hubs, edge)
+
+
+def test_a_single_hub_without_peers_works_the_same(fleet: Fleet) -> None:
+    hub = fleet.hub("hub-1")
+    edge = fleet.edge("edge-1", [hub])
+    fleet.settled([hub], edge)
+    with Sender(edge.otlp_url) as sender:
+        sender.until_acked(300)
+        hub.kill()
+        sender.until_acked(300)
+        hub.start()
+        sender.until_acked(300)
+    eventually(partial(has_all, hub, sender), "the hub has everything")
+    chunks = chunks_on_disk(hub.database, "edge-1")
+    assert_whole_chain(chunks)
+    assert_nothing_lost_or_double(counted(chunks), sender)
+    assert len(hub.records(service=SERVICE)) == len(sender.acked)
+    assert peers_of(hub) == {}
+    # Alone, its own copy is all there can be: the edge may forget.
+    each_shows([hub], lambda hub: hub.holds_in_buffer("edge-1"), 0)
+
+
+def test_an_edge_keeps_what_only_one_of_two_hubs_has(fleet: Fleet) -> None:
+    """A hub that dies with its disk takes nothing along: the edge still had it."""
+    first, second = fleet.two_hubs()
+    edge = fleet.edge("edge-1", [first, second])
+    fleet.settled([first, second], edge)
+    second.kill()
+    with Sender(edge.otlp_url) as sender:
+        sender.until_acked(200)
+    eventually(partial(has_all, first, sender), "the hub that lives has everything")
+    held = first.call("edge.buffer", node="edge-1")
+    assert held["records"] >= len(sender.acked)
+    assert held["safe_records"] == 0
+    second.start()
+    each_shows([first], lambda hub: hub.holds_in_buffer("edge-1"), 0)
+
+
+def test_a_hub_whose_disk_was_replaced_is_filled_again_by_its_peer(fleet: Fleet) -> None:
+    first, second = fleet.two_hubs()
+    edge = fleet.edge("edge-1", [first, second])
+    with Sender(edge.otlp_url) as sender:
+        sender.until_acked(300)
+    each_shows([first], lambda hub: hub.holds_in_buffer("edge-1"), 0)
+    second.stop()
+    for file in second.database.parent.glob("hub.db*"):
+        file.unlink()
+    second.start()
+    eventually(partial(has_all, second, sender), "the empty hub has everything again")
+    assert_whole_chain(chunks_on_disk(second.database, "edge-1"))
+    assert "edge-1" in eventually(second.node_ids, "it knows the nodes again")
