@@ -40,7 +40,13 @@ class Registry:
         """Take in what was on disk: known, but not heard of since this hub started."""
         for record in records:
             self.records[record.node_id] = record
+            self._witness(record)
             self._touch(record.node_id)
+
+    def _witness(self, record: NodeRecord) -> None:
+        """A person who orders something after seeing this record must win, whatever our clock says."""
+        for intent in record.intent.values():
+            self.clock.witness(intent.stamp)
 
     def apply(self, record: NodeRecord, now: float) -> bool:
         """Merge a record from anywhere; returns whether anything changed."""
@@ -49,8 +55,7 @@ class Registry:
         if after == before:
             return False
         self.records[record.node_id] = after
-        for intent in record.intent.values():
-            self.clock.witness(intent.stamp)
+        self._witness(record)
         if _beat_of(after) > (_beat_of(before) if before else (0, 0)):
             self._moved_at[record.node_id] = now
         self._touch(record.node_id)

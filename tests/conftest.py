@@ -1,15 +1,15 @@
 """What every part of the suite may use: short folders, free ports, and waiting without luck."""
 
-import contextlib
 import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import ports
 
 
 @pytest.fixture
@@ -23,15 +23,7 @@ def short_folder() -> Iterator[Path]:
 @pytest.fixture
 def free_ports() -> Callable[[int], list[int]]:
     """Gives ports that were free a moment ago, no two alike."""
-
-    def choose(count: int) -> list[int]:
-        with contextlib.ExitStack() as held:
-            sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-            for probe in sockets:
-                probe.bind(("127.0.0.1", 0))
-            return [probe.getsockname()[1] for probe in sockets]
-
-    return choose
+    return ports.free_ports
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """How values look on a page. Everything that a node sent may be of any type, so nothing here fails."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -133,7 +134,7 @@ def compact(value: float) -> str:
     return f"{value:.4g}"
 
 
-FILTERS = {
+FILTERS: Mapping[str, Callable[..., str]] = {
     "age": age,
     "clock": clock,
     "compact_json": json,
