@@ -9,6 +9,6 @@ start: ; @./start.sh $(MAKEOVERRIDES) ## run the demo, or MODE=master, MODE=work
 stop: ; @./start.sh stop $(MAKEOVERRIDES) ## stop what `make start` started (with the same DATA)
 test: check ; @$(BIN)/python -m pytest -n auto $(ARGS) ## install what the tests need, check, run the suite
 check: ; @$(READY) && $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ## format, lint, strict types
-sim: ; @$(READY) && $(BIN)/python -m tests.fleet $(or $(SEED),1) $(or $(N),1) ## fleets on simulated time: SEED=n repeats one story, N=count plays that many
+sim: ; @$(READY) && $(BIN)/python -m tests.sim $(or $(SEED),1) $(or $(N),1) ## fleets on simulated time: SEED=n repeats one story, N=count plays that many
 bench: ; @VENV='$(VENV)' ./start.sh bench $(ARGS) ## e.g. ARGS='ingest --seconds 5': one JSON object on stdout
 lock: ; @$(READY) && $(BIN)/python -m pip install --quiet 'pip-tools>=7.6,<8' && $(BIN)/pip-compile -o requirements.lock && $(BIN)/pip-compile --extra test -c requirements.lock -o requirements-test.lock ## choose new versions of the dependencies

@@ -1,0 +1,126 @@
+"""What must be true when a simulated fleet has come to rest."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.chunk_table import Totals
+from hub.hub import FILE_NAME
+from shared.ranges import Ranges, from_wire
+from shared.records import GENESIS_HASH, Chunk, read_header
+from tests.sim.machines import Output
+from tests.sim.telemetry import names_in
+
+Log = Mapping[int, Chunk]
+
+
+def logs_on_disk(folder: Path) -> dict[tuple[str, str], dict[int, Chunk]]:
+    """Every chunk in the store of a hub, read without any code of the hub."""
+    logs: dict[tuple[str, str], dict[int, Chunk]] = {}
+    for origin, epoch, seq, header, body in _rows(
+        folder, "SELECT origin, epoch, seq, header, body FROM chunk"
+    ):
+        logs.setdefault((origin, epoch), {})[seq] = Chunk(read_header(header), header, body)
+    return logs
+
+
+def keys_on_disk(folder: Path) -> set[tuple[str, str, int]]:
+    """Which chunks a hub has, whether or not it runs."""
+    if not (folder / FILE_NAME).exists():
+        return set()
+    return set(_rows(folder, "SELECT origin, epoch, seq FROM chunk"))
+
+
+def received_on_disk(folder: Path) -> dict[tuple[str, str], Ranges]:
+    """What the hub has noted as received."""
+    rows = _rows(folder, "SELECT origin, epoch, ranges FROM received")
+    return {(o, e): from_wire(msgspec.msgpack.decode(spans)) for o, e, spans in rows}
+
+
+def nodes_on_disk(folder: Path) -> dict[str, bytes]:
+    """The saved node records of a hub, by name."""
+    return dict(_rows(folder, "SELECT node_id, record FROM node ORDER BY node_id"))
+
+
+def _rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
+    # Read-only: a second connection that does checkpoints would change what is tested.
+    connection = sqlite3.connect(f"file:{folder / FILE_NAME}?mode=ro", uri=True)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def broken_by_hub(
+    folder: Path, outputs: Mapping[str, Output], heads: Mapping[str, Totals]
+) -> Iterator[str]:
+    """Each law that the store of a hub breaks, in words."""
+    logs, where = logs_on_disk(folder), folder.name
+    origins = sorted(origin for origin, _ in logs)
+    if origins != sorted(name for name, totals in heads.items() if totals.head_seq):
+        yield f"{where} holds logs of {origins}"
+    received = received_on_disk(folder)
+    for key, log in sorted(logs.items()):
+        if received.get(key) != Ranges(((1, len(log)),)):
+            yield f"{where} notes {received.get(key)} as received of {key}, and has {len(log)}"
+        for sentence in _broken_by_log(log, outputs[key[0]], heads[key[0]]):
+            yield f"{where}, log of {key[0]}: {sentence}"
+
+
+def _broken_by_log(log: Log, output: Output, totals: Totals) -> Iterator[str]:
+    if sorted(log) != list(range(1, totals.head_seq + 1)):
+        yield f"{len(log)} chunks, and not 1 to {totals.head_seq}"
+        return
+    previous = GENESIS_HASH
+    for seq in sorted(log):
+        header = log[seq].header
+        if header.previous_hash != previous:
+            yield f"the chain of hashes breaks at {seq}"
+        if hashlib.sha256(log[seq].body).digest() != header.body_sha256:
+            yield f"the body of {seq} is not the one that was sealed"
+        previous = log[seq].hash
+    if previous != totals.head_hash:
+        yield "the last chunk is not the one that the edge made"
+    yield from _broken_by_records([log[seq] for seq in sorted(log)], output, totals)
+
+
+def _broken_by_records(chunks: Sequence[Chunk], output: Output, totals: Totals) -> Iterator[str]:
+    there = [name for chunk in chunks for name in names_in(chunk)]
+    known = set(there)
+    if len(known) != len(there):
+        twice = [name for name, group in groupby(sorted(there)) if len(list(group)) > 1]
+        yield f"{len(twice)} records are there twice, such as {twice[0]}"
+    lost = [name for name in output.acked if name not in known]
+    if lost:
+        yield f"{len(lost)} records that were acked are lost, such as {lost[0]}"
+    strangers = known - set(output.acked) - output.in_doubt
+    if strangers:
+        yield f"{len(strangers)} records come from nowhere, such as {min(strangers)}"
+    if totals.produced_records != len(there):
+        yield f"the edge counts {totals.produced_records} records, the log has {len(there)}"
+
+
+def broken_by_edge(name: str, totals: Totals, chunks_left: int) -> Iterator[str]:
+    """Each law that an edge at rest breaks."""
+    if chunks_left:
+        yield f"{name} still holds {chunks_left} chunks"
+    if totals.produced_records != totals.safe_records or totals.rejected_chunks:
+        yield f"the ledger of {name} does not balance: {totals}"
+
+
+def unequal(one: Path, other: Path) -> Iterator[str]:
+    """Each way in which two hubs differ."""
+    mine, theirs = logs_on_disk(one), logs_on_disk(other)
+    if {key: set(log) for key, log in mine.items()} != {
+        key: set(log) for key, log in theirs.items()
+    }:
+        yield f"{one.name} and {other.name} do not hold the same chunks"
+    elif mine != theirs:
+        yield f"{one.name} and {other.name} hold chunks with different bytes"
+    if nodes_on_disk(one) != nodes_on_disk(other):
+        yield f"{one.name} and {other.name} do not say the same of all nodes"
