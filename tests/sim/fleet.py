@@ -21,7 +21,7 @@ from tests.sim.disk import slow_commits
 from tests.sim.loop import START_SECONDS, VirtualLoop, no_threads
 from tests.sim.machines import EdgeMachine, HubMachine, World, order, rpc
 from tests.sim.network import CALM, STORM, Network, Weather
-from tests.sim.process import Process, own_tasks
+from tests.sim.process import NumberedTask, Process, own_tasks
 from tests.sim.scenario import Mishap, Plan, at, layout, mishaps, settled
 from tests.sim.trace import ErrorLog, Trace
 
@@ -345,6 +345,7 @@ def simulate(seed: int, plan: Plan | None = None, storm: Weather = STORM) -> Rep
     def make_loop() -> VirtualLoop:
         nonlocal loop
         loop = VirtualLoop()
+        NumberedTask.begin_anew()
         loop.set_task_factory(own_tasks)
         loop.set_exception_handler(lambda _, context: trace.fail(f"nobody heard: {context}"))
         return loop

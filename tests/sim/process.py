@@ -1,6 +1,7 @@
 """A process that is none: it owns tasks, a wall clock and luck of its own, and can be killed."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
@@ -106,6 +107,25 @@ class Process:
             self._trace.fail(f"{what} left a task behind: {self.name} {task.get_coro()!r}")
 
 
+class NumberedTask(asyncio.Task[Result]):
+    """A task whose hash is its number: sets of tasks are then gone through in the same order in every
+    run, where the usual hash, an address in memory, gives another order each time."""
+
+    _numbers = itertools.count(1)
+
+    @classmethod
+    def begin_anew(cls) -> None:
+        """Number from one again, as every run does."""
+        cls._numbers = itertools.count(1)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._number = next(NumberedTask._numbers)
+        super().__init__(*args, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 def own_tasks(
     loop: asyncio.AbstractEventLoop,
     work: Coroutine[Any, Any, Result] | Generator[Any, None, Result],
@@ -114,7 +134,7 @@ def own_tasks(
 ) -> "asyncio.Task[Result]":
     """A task factory that gives each task to the process that it runs in."""
     assert asyncio.iscoroutine(work)
-    task = asyncio.Task(work, loop=loop, context=context, **kwargs)
+    task: NumberedTask[Result] = NumberedTask(work, loop=loop, context=context, **kwargs)
     owner = context.get(_owner, None) if context is not None else _owner.get()
     if owner is not None:
         owner.adopt(task)

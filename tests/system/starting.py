@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -103,10 +102,9 @@ def answers(port: int, path: str) -> bool:
 def demo_ports(free_ports: Ports) -> tuple[int, int]:
     """A port whose successor is free as well, and one for telemetry."""
     for _ in range(50):
-        port, otlp_port = free_ports(2)
-        with socket.socket() as probe:
-            if port + 1 != otlp_port and probe.connect_ex(("127.0.0.1", port + 1)):
-                return port, otlp_port
+        port, successor, otlp_port = free_ports(3)
+        if successor == port + 1:
+            return port, otlp_port
     pytest.fail("no two ports side by side are free")
 
 
