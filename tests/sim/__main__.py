@@ -4,7 +4,7 @@ import logging
 import sys
 from collections import Counter
 
-from tests.sim.fleet import simulate
+from tests.sim.run import simulate
 
 
 def main() -> int:

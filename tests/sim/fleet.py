@@ -1,14 +1,6 @@
-"""Runs a fleet of real hubs and edges through a storm and reports what came of it."""
+"""A fleet of real hubs and edges: what it goes through, and what must be true of it then."""
 
 import asyncio
-import logging
-import shutil
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edge.chunk_table import Totals
@@ -17,46 +9,14 @@ from shared.merge import to_bytes
 from shared.ranges import Ranges
 from shared.records import MIB
 from tests.sim import laws
-from tests.sim.disk import slow_commits
-from tests.sim.loop import START_SECONDS, VirtualLoop, no_threads
 from tests.sim.machines import EdgeMachine, HubMachine, World, order, rpc
-from tests.sim.network import CALM, STORM, Network, Weather
-from tests.sim.process import NumberedTask, Process, own_tasks
+from tests.sim.network import CALM, Weather
+from tests.sim.process import Process
 from tests.sim.scenario import Mishap, Plan, at, layout, mishaps, settled
-from tests.sim.trace import ErrorLog, Trace
 
 ORDER_TRIES_MAX = 200
 CALM_SECONDS = 60.0  # Enough for every backoff of beats, links and gossip.
 SMALL_BYTES = 1500  # Full after a few seconds without a hub.
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of one run."""
-
-    seed: int
-    digest: str
-    failures: tuple[str, ...]
-    counts: Mapping[str, int]
-    last: tuple[str, ...]
-    virtual_seconds: float
-    real_seconds: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether every law held."""
-        return not self.failures
-
-    def to_text(self) -> str:
-        """The report for a person; a failed one says how to see it again."""
-        verdict = "ok" if self.ok else "FAILED"
-        seconds = f"{self.virtual_seconds:.0f} s in {self.real_seconds:.1f} s"
-        lines = [f"seed {self.seed}: {verdict}, {seconds}, digest {self.digest[:16]}"]
-        lines += [f"  broken: {failure}" for failure in self.failures]
-        if self.ok:
-            return lines[0]
-        lines += ["  the last events:", *(f"    {line}" for line in self.last)]
-        return "\n".join([*lines, f"  again: make sim SEED={self.seed}"])
 
 
 class Fleet:
@@ -333,49 +293,3 @@ class Fleet:
                 self.world.trace.fail(f"{request_id} to {name} had {effects} effects")
             if request_id not in self.answered:
                 self.world.trace.fail(f"{request_id} to {name} was never answered")
-
-
-def simulate(seed: int, plan: Plan | None = None, storm: Weather = STORM) -> Report:
-    """Run one fleet through one storm, and judge it."""
-    began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="hw-sim-"))
-    trace = Trace()
-    loop: VirtualLoop | None = None
-
-    def make_loop() -> VirtualLoop:
-        nonlocal loop
-        loop = VirtualLoop()
-        NumberedTask.begin_anew()
-        loop.set_task_factory(own_tasks)
-        loop.set_exception_handler(lambda _, context: trace.fail(f"nobody heard: {context}"))
-        return loop
-
-    handler = ErrorLog(trace)
-    logging.getLogger().addHandler(handler)
-    try:
-        with no_threads(), asyncio.Runner(loop_factory=make_loop) as runner:
-            try:
-                runner.run(_run(seed, plan or Plan(), storm, folder, trace))
-            except Exception as error:  # A report with a seed is worth more than a bare error.
-                trace.fail(f"the simulation itself ended by {error!r}")
-                logging.getLogger("tests.sim").debug("the simulation fell over", exc_info=error)
-    finally:
-        logging.getLogger().removeHandler(handler)
-        shutil.rmtree(folder, ignore_errors=True)
-    virtual = loop.time() - START_SECONDS if loop is not None else 0.0
-    return Report(
-        seed,
-        trace.digest,
-        tuple(trace.failures),
-        Counter(trace.counts),
-        tuple(trace.last),
-        virtual,
-        time.monotonic() - began,
-    )
-
-
-async def _run(seed: int, plan: Plan, storm: Weather, folder: Path, trace: Trace) -> None:
-    luck = World(seed, folder, None, trace)  # type: ignore[arg-type]
-    world = World(seed, folder, Network(luck.rng("network"), trace), trace)
-    with slow_commits(world.rng("disks")):
-        await Fleet(plan, world).run(storm)

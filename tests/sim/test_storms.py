@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sim.fleet import simulate
+from tests.sim.run import simulate
 from tests.sim.scenario import Plan
 
 
