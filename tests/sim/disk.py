@@ -1,4 +1,4 @@
-"""Commits that take time, as those of a writer thread do, without the thread.
+"""Disks that take time to commit, as a writer thread does without the thread, and disks that are full.
 
 Inline, a commit is one step in which nobody else moves, and half of all races could not happen. Here
 jobs wait in line, commit, and only then let their caller know; a crash can fall into any of the gaps.
@@ -6,7 +6,10 @@ jobs wait in line, commit, and only then let their caller know; a crash can fall
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,27 +19,84 @@ from shared.sqlite import Database, Job
 COMMIT_SECONDS_MAX = 0.008
 REPORT_SECONDS_MAX = 0.001
 
+Inline = Callable[[Database, Job[Any]], Coroutine[Any, Any, Any]]
+"""Database.write without a thread."""
 
-@contextlib.contextmanager
-def slow_commits(rng: Random) -> Iterator[None]:
-    """Let every write of every database take a moment while this lasts."""
-    inline = Database.write
-    lines: WeakKeyDictionary[Database, asyncio.Lock] = WeakKeyDictionary()
 
-    async def commit(database: Database, job: Job[Any]) -> Any:
-        async with lines.setdefault(database, asyncio.Lock()):
-            await asyncio.sleep(rng.uniform(0, COMMIT_SECONDS_MAX))
-            try:
-                return await inline(database, job)
-            finally:
-                await asyncio.sleep(rng.uniform(0, REPORT_SECONDS_MAX))
+@dataclass(slots=True)
+class Line:
+    """The jobs that wait for one database."""
 
-    async def write(database: Database, job: Job[Any]) -> Any:
-        # A job that was handed in is done even when its caller has gone away.
-        return await asyncio.shield(asyncio.create_task(commit(database, job)))
+    jobs: deque[tuple[Job[Any], "asyncio.Future[Any]"]] = field(default_factory=deque)
+    worker: "asyncio.Task[None] | None" = None
 
-    Database.write = write  # type: ignore[assignment, method-assign]
-    try:
-        yield
-    finally:
-        Database.write = inline  # type: ignore[method-assign]
+
+class Disks:
+    """The disks of all machines; a database is on the disk that its folder is named after."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._lines: WeakKeyDictionary[Database, Line] = WeakKeyDictionary()
+        self.full: set[str] = set()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let every write of every database go through here while this lasts."""
+        inline, close = Database.write, Database.close
+
+        async def write(database: Database, job: Job[Any]) -> Any:
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            line = self._lines.setdefault(database, Line())
+            line.jobs.append((job, future))
+            if line.worker is None or line.worker.done():
+                line.worker = asyncio.create_task(self._work(database, line, inline))
+            return await future
+
+        def finish_and_close(database: Database) -> None:
+            line = self._lines.get(database, Line())
+            while line.jobs:
+                self._do_next(database, line, inline)()
+            close(database)
+
+        Database.write = write  # type: ignore[assignment, method-assign]
+        Database.close = finish_and_close  # type: ignore[assignment, method-assign]
+        try:
+            yield
+        finally:
+            Database.write, Database.close = inline, close  # type: ignore[method-assign]
+
+    async def _work(self, database: Database, line: Line, inline: Inline) -> None:
+        while line.jobs:
+            await asyncio.sleep(self._rng.uniform(0, COMMIT_SECONDS_MAX))
+            if line.jobs:  # Closing does not wait.
+                tell = self._do_next(database, line, inline)
+                await asyncio.sleep(self._rng.uniform(0, REPORT_SECONDS_MAX))
+                tell()
+
+    def _do_next(self, database: Database, line: Line, inline: Inline) -> Callable[[], None]:
+        """Commit the first job of a line; what is returned lets its caller know."""
+        job, future = line.jobs.popleft()
+        is_full = database.path.parent.name in self.full
+        # Handed in is done, even when the caller has gone away or the database closes meanwhile.
+        writing = inline(database, out_of_room(job) if is_full else job)
+        try:
+            writing.send(None)
+        except StopIteration as done:
+            value = done.value
+            return lambda: None if future.done() else future.set_result(value)
+        except Exception as error:  # The caller's, as Database.write has it.
+            reason = error
+            return lambda: None if future.done() else future.set_exception(reason)
+        raise AssertionError("a write without a thread must not wait")
+
+
+def out_of_room(job: Job[Any]) -> Job[Any]:
+    """The same job on a disk that has no room for it, as SQLite tells of it."""
+
+    def fail(connection: sqlite3.Connection) -> None:
+        job(connection)
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    return fail

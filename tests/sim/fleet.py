@@ -105,6 +105,9 @@ class Fleet:
             case "lose":
                 await machine.crash()
                 machine.lose_disk()
+            case "full":
+                self.world.trace.note("disk full", mishap.name)
+                self.world.disks.full.add(mishap.name)
             case "part":
                 for other in mishap.others:
                     self.world.network.separate(mishap.name, other)
@@ -116,6 +119,9 @@ class Fleet:
         if mishap.kind == "part":
             for other in mishap.others:
                 self.world.network.rejoin(mishap.name, other)
+        elif mishap.kind == "full":
+            self.world.trace.note("room again", mishap.name)
+            self.world.disks.full.discard(mishap.name)
         elif mishap.name in self.hubs:
             await self.hubs[mishap.name].start()
         else:
@@ -179,8 +185,9 @@ class Fleet:
                 found.append(f"{name} knows the peers {known}")
         for edge in self.edges.values():
             views = list(edge.agent.hubs.views.values()) if edge.agent else []
-            if sorted(view.hub_id for view in views if view.linked) != sorted(self.hubs):
-                found.append(f"{edge.name} is linked to {[v.hub_id for v in views if v.linked]}")
+            linked = [view.hub_id for view in views if view.linked]
+            if sorted(linked) != sorted(self.hubs) or len(views) != len(self.hubs):
+                found.append(f"{edge.name} is linked to {linked} of {[v.url for v in views]}")
         return found
 
     async def _ask_for_everything(self) -> None:

@@ -18,6 +18,7 @@ from hub.app import asgi_app
 from hub.hub import Hub, HubConfig
 from shared.errors import BufferFull, HeadwaterError
 from shared.serve import SHUTDOWN_SECONDS_MAX
+from tests.sim.disk import Disks
 from tests.sim.network import Client, Network
 from tests.sim.process import Process, SimRuntime, WallClock
 from tests.sim.scenario import alias_of, url_of
@@ -28,6 +29,11 @@ CLUSTER_KEY = "the cluster key of this simulation"
 ADMIN_TOKEN = "the admin token of this simulation"
 
 
+def luck(seed: int, name: str) -> Random:
+    """Luck of its own for everything that has a name, so that none depends on another's."""
+    return Random(f"{seed}/{name}")
+
+
 @dataclass(frozen=True)
 class World:
     """What all machines of a fleet share."""
@@ -35,11 +41,12 @@ class World:
     seed: int
     folder: Path
     network: Network
+    disks: Disks
     trace: Trace
 
     def rng(self, name: str) -> Random:
-        """Luck of its own for everything that has a name, so that none depends on another's."""
-        return Random(f"{self.seed}/{name}")
+        """The luck of this name."""
+        return luck(self.seed, name)
 
     def runtime(self, process: Process, clock: WallClock) -> SimRuntime:
         """The world as one process sees it."""

@@ -15,10 +15,11 @@ from starlette.types import ASGIApp
 from shared.errors import Refused, TooLarge, Unreachable
 from shared.http import CONNECT_SECONDS_MAX
 from shared.link import OPEN_SECONDS_MAX
+from shared.serve import PING_SECONDS, PONG_SECONDS_MAX
 from tests.sim.asgi import Answer, Order, exchange
 from tests.sim.process import Process
 from tests.sim.trace import Trace
-from tests.sim.wire import CallerEnd, Wire
+from tests.sim.wire import TO_EDGE, TO_HUB, CallerEnd, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,11 @@ class Network:
     def cuts_link(self) -> tuple[bool, bool]:
         """Of a message on a link: whether the link breaks, and if so, whether after it arrived."""
         return self._rng.random() < self.weather.link_cuts, self._rng.random() < 0.5
+
+    def tears_link(self) -> tuple[int, float]:
+        """Which end of a torn link knows first, and after how many seconds the other does."""
+        seconds = self._rng.uniform(0, PING_SECONDS + PONG_SECONDS_MAX)
+        return self._rng.choice((TO_HUB, TO_EDGE)), seconds
 
     def forget(self, wire: Wire) -> None:
         """A link has ended."""

@@ -1,6 +1,7 @@
 """Runs one fleet through one storm, from a seed to a report."""
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -10,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.sim.disk import slow_commits
+from tests.sim.disk import Disks
 from tests.sim.fleet import Fleet
 from tests.sim.loop import START_SECONDS, VirtualLoop, no_threads
-from tests.sim.machines import World
+from tests.sim.machines import World, luck
 from tests.sim.network import STORM, Network, Weather
+from tests.sim.pages import small_pages
 from tests.sim.process import NumberedTask, own_tasks
 from tests.sim.scenario import Plan
 from tests.sim.trace import ErrorLog, Trace
@@ -89,7 +91,10 @@ def simulate(seed: int, plan: Plan | None = None, storm: Weather = STORM) -> Rep
 
 
 async def _run(seed: int, plan: Plan, storm: Weather, folder: Path, trace: Trace) -> None:
-    luck = World(seed, folder, None, trace)  # type: ignore[arg-type]
-    world = World(seed, folder, Network(luck.rng("network"), trace), trace)
-    with slow_commits(world.rng("disks")):
+    network = Network(luck(seed, "network"), trace)
+    world = World(seed, folder, network, Disks(luck(seed, "disks")), trace)
+    with contextlib.ExitStack() as held:
+        held.enter_context(world.disks.in_use())
+        if world.rng("pages").random() < 0.5:
+            held.enter_context(small_pages())
         await Fleet(plan, world).run(storm)

@@ -40,7 +40,7 @@ class Mishap:
     partition.
     """
 
-    kind: str  # crash, lose, restart, part or step
+    kind: str  # crash, lose, restart, full, part or step
     at_seconds: float
     for_seconds: float
     name: str
@@ -59,6 +59,7 @@ def mishaps(plan: Plan, rng: Random) -> list[Mishap]:
         return [Mishap("lose", rng.uniform(START, end / 2), rng.uniform(0.1, end / 3), name)]
     drawn = [*_hub_crashes(plan, rng, end), *_edge_crashes(plan, rng, end)]
     drawn += [*_partitions(plan, rng, end), *_clock_steps(plan, rng, end)]
+    drawn += _full_disks(plan, rng, end, {mishap.name for mishap in drawn})
     return sorted(drawn, key=lambda mishap: mishap.at_seconds)
 
 
@@ -137,6 +138,15 @@ def layout(plan: Plan, rng: Random) -> Layout:
         peers[plan.hub_names[0]] = []
     small = rng.sample(plan.edge_names, min(3, plan.edges))
     return Layout(masters, peers, tuple(small))
+
+
+def _full_disks(plan: Plan, rng: Random, end: float, others: set[str]) -> Iterator[Mishap]:
+    """Of machines that stay up: one that starts on a full disk says so and ends, and rightly so."""
+    spared = [name for name in (*plan.hub_names, *plan.edge_names) if name not in others]
+    hubs = [name for name in spared if name in plan.hub_names]
+    some = hubs[: rng.choice((0, 1))] + rng.sample(spared, min(rng.choice((0, 3)), len(spared)))
+    for name in dict.fromkeys(some):
+        yield Mishap("full", rng.uniform(START, end * 0.8), rng.uniform(1, end / 2), name)
 
 
 async def settled(condition: Callable[[], bool], seconds_max: float) -> bool:

@@ -22,6 +22,7 @@ class Air(Protocol):
 
     def delay(self) -> float: ...
     def cuts_link(self) -> tuple[bool, bool]: ...
+    def tears_link(self) -> tuple[int, float]: ...
     def separated(self, one: Process, other: Process) -> bool: ...
     def forget(self, wire: "Wire") -> None: ...
 
@@ -34,13 +35,15 @@ class Wire:
         self._air = air
         self._queues: tuple[asyncio.Queue[bytes | None], ...] = (asyncio.Queue(), asyncio.Queue())
         self._due = [0.0, 0.0]
-        self.is_cut = False
+        self.is_cut = self.is_torn = False
 
     async def open(self, app: ASGIApp, order: Order) -> bool:
         """Let the hub accept or refuse."""
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         task = self.process.serve(
-            serve_socket(app, order, accepted, lambda: self.take(TO_HUB), self._from_hub, self.cut)
+            serve_socket(
+                app, order, accepted, lambda: self.take(TO_HUB), self._from_hub, self.hang_up
+            )
         )
         task.add_done_callback(self._served)
         either: set[asyncio.Future[Any]] = {accepted, task}
@@ -48,7 +51,7 @@ class Wire:
         return accepted.done() and accepted.result()
 
     def _served(self, task: "asyncio.Task[None]") -> None:
-        self.cut()
+        self.hang_up()
         error = None if task.cancelled() else task.exception()
         if error is not None and self.process.alive:
             self._air.trace.fail(f"the door {self.url} fell over: {error!r}")
@@ -69,12 +72,12 @@ class Wire:
         if breaks:
             when = "after" if arrives else "before"
             self._air.trace.note("link cut", self.url, when, "a message")
-            loop.call_at(due + A_MOMENT_SECONDS, self.cut)
+            loop.call_at(due + A_MOMENT_SECONDS, self._tear)
 
     def _arrive(self, direction: int, message: bytes) -> None:
         if self._air.separated(self.caller, self.process):
             self.starve()
-        elif not self.is_cut:
+        elif not self.is_torn:
             self._queues[direction].put_nowait(message)
 
     async def take(self, direction: int) -> bytes | None:
@@ -88,10 +91,23 @@ class Wire:
         """Nothing passes any more: pings will find it out."""
         asyncio.get_running_loop().call_later(PING_SECONDS + PONG_SECONDS_MAX, self.cut)
 
+    def _tear(self) -> None:
+        """Nothing passes any more, and one end knows it; the other finds out by its pings."""
+        if not self.is_torn:
+            self.is_torn = True
+            first, seconds = self._air.tears_link()
+            self._queues[first].put_nowait(None)
+            asyncio.get_running_loop().call_later(seconds, self.cut)
+
+    def hang_up(self) -> None:
+        """One end closes: the other hears of it at once, unless nothing passes between them."""
+        if not self.is_torn:
+            self.cut()
+
     def cut(self) -> None:
         """Break the link for both ends."""
         if not self.is_cut:
-            self.is_cut = True
+            self.is_cut = self.is_torn = True
             self._air.forget(self)
             for queue in self._queues:
                 queue.put_nowait(None)
@@ -118,4 +134,4 @@ class CallerEnd:
 
     async def close(self) -> None:
         """Close the link."""
-        self._wire.cut()
+        self._wire.hang_up()

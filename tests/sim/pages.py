@@ -1,0 +1,32 @@
+"""Bounds made small, so that a short run turns every page that a long one would."""
+
+import contextlib
+from collections.abc import Iterator
+
+import hub.doors
+import hub.gossip
+import hub.mesh
+import hub.replicate
+import hub.store.chunks
+
+SMALL = (
+    (hub.doors, "HAVE_PAGE", 5),
+    (hub.doors, "CHUNKS_MAX", 3),
+    (hub.gossip, "PAGE_RECORDS", 3),
+    (hub.mesh, "PULL_BYTES", 600),
+    (hub.replicate, "RUN_CHUNKS_MAX", 2),
+    (hub.store.chunks, "UNSAFE_PAGE", 4),
+)
+
+
+@contextlib.contextmanager
+def small_pages() -> Iterator[None]:
+    """Let hubs tell and fetch a little at a time while this lasts."""
+    usual = [(module, name, getattr(module, name)) for module, name, _ in SMALL]
+    for module, name, bound in SMALL:
+        setattr(module, name, bound)
+    try:
+        yield
+    finally:
+        for module, name, bound in usual:
+            setattr(module, name, bound)
