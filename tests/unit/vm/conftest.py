@@ -43,7 +43,8 @@ def end_shim(sandbox: Path) -> None:
     state = load_state(sandbox)
     if state is None or not is_alive(state.shim_pid, state.shim_start_ticks):
         return
-    for pid in (*below(state.shim_pid), state.shim_pid):
+    # The shim first: one that outlives its payload by a moment writes down how that ended.
+    for pid in (state.shim_pid, *below(state.shim_pid)):
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
