@@ -1,6 +1,6 @@
 """Hubs that exchange their changes page by page end up knowing the same, whatever gets lost."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -165,5 +165,5 @@ class Gossips(RuleBasedStateMachine):
                 assert mine.exchange.heard_through <= theirs.registry.changes
 
 
-Gossips.TestCase.settings = patient
+Gossips.TestCase.settings = settings(patient, max_examples=40, stateful_step_count=25)
 TestGossips = Gossips.TestCase

@@ -3,6 +3,7 @@
 from functools import reduce
 from itertools import permutations
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,15 +24,15 @@ from shared.stamp import Stamp
 # Few different values, so that equal numbers with different contents are met often.
 few = st.integers(0, 3)
 hubs = st.sampled_from(["hub-1", "hub-2", "hub-3"])
-data = st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 2), max_size=2)
+contents = st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 2), max_size=2)
 stamps = st.builds(Stamp, few, few, hubs)
 records = st.builds(
     NodeRecord,
     st.just("edge-1"),
-    st.none() | st.builds(Facts, few, few, data),
-    st.none() | st.builds(Observation, few, few, few, hubs, data),
+    st.none() | st.builds(Facts, few, few, contents),
+    st.none() | st.builds(Observation, few, few, few, hubs, contents),
     st.dictionaries(
-        st.sampled_from([DRAINING, LABELS]), st.builds(Intent, st.booleans() | data, stamps)
+        st.sampled_from([DRAINING, LABELS]), st.builds(Intent, st.booleans() | contents, stamps)
     ),
     st.dictionaries(hubs, st.builds(Heard, few, few, few)),
 )
@@ -69,7 +70,7 @@ def test_a_record_survives_its_way_through_bytes(record: NodeRecord) -> None:
     assert from_bytes(to_bytes(record)) == record
 
 
-@given(records, st.builds(Observation, few, few, few, hubs, data))
+@given(records, st.builds(Observation, few, few, few, hubs, contents))
 @settings(deadline=None)
 def test_a_beat_neither_undoes_an_intent_nor_blanks_a_fact(
     record: NodeRecord, beat: Observation
@@ -101,3 +102,40 @@ def test_the_later_beat_of_the_later_life_wins(a: NodeRecord, b: NodeRecord) -> 
     if held and after is not None:
         order = [(each.incarnation, each.beat, each.last_seen_ms, each.hub_id) for each in held]
         assert (after.incarnation, after.beat, after.last_seen_ms, after.hub_id) == max(order)
+
+
+@given(st.lists(records, min_size=1, max_size=6), st.data())
+@settings(deadline=None)
+def test_news_that_takes_any_way_any_number_of_times_ends_the_same(
+    parts: list[NodeRecord], data: st.DataObject
+) -> None:
+    heard = data.draw(st.permutations(parts))
+    heard += data.draw(st.lists(st.sampled_from(parts), max_size=4))
+    while len(heard) > 1:  # Merge any two neighbours, until one is left.
+        index = data.draw(st.integers(0, len(heard) - 2))
+        heard[index : index + 2] = [merge(heard[index], heard[index + 1])]
+    assert to_bytes(heard[0]) == merged(parts)
+
+
+@given(records, records)
+@settings(deadline=None)
+def test_nothing_known_is_replaced_by_something_older(a: NodeRecord, b: NodeRecord) -> None:
+    after = merge(a, b)
+    for each in (a, b):
+        if each.facts is not None:
+            assert after.facts is not None
+            newest = after.facts.incarnation, after.facts.number
+            assert newest >= (each.facts.incarnation, each.facts.number)
+        assert all(after.intent[name].stamp >= held.stamp for name, held in each.intent.items())
+        assert all(after.heard[hub] >= held for hub, held in each.heard.items())
+
+
+@given(records)
+@settings(deadline=None)
+def test_the_order_of_keys_makes_no_difference_to_the_bytes(record: NodeRecord) -> None:
+    turned = msgspec.structs.replace(
+        record,
+        intent=dict(reversed(record.intent.items())),
+        heard=dict(reversed(record.heard.items())),
+    )
+    assert to_bytes(turned) == to_bytes(record)

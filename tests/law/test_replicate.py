@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from hypothesis import given, note
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -70,7 +70,7 @@ class Ledger(RuleBasedStateMachine):
             assert not any(self.ledger.unsafe(key) for key in KEYS)
 
 
-Ledger.TestCase.settings = patient
+Ledger.TestCase.settings = settings(patient, max_examples=60, stateful_step_count=30)
 TestLedger = Ledger.TestCase
 
 

@@ -1,7 +1,7 @@
 """A fleet of real hubs and edges: what it goes through, and what must be true of it then."""
 
 import asyncio
-from typing import Any
+from functools import partial
 
 from edge.chunk_table import Totals
 from hub.hub import COPIES
@@ -9,22 +9,23 @@ from shared.merge import to_bytes
 from shared.ranges import Ranges
 from shared.records import MIB
 from tests.sim import laws
-from tests.sim.machines import EdgeMachine, HubMachine, World, order, rpc
+from tests.sim.health import stale, unwell
+from tests.sim.machines import EdgeMachine, HubMachine, World
 from tests.sim.network import CALM, Weather
-from tests.sim.process import Process
+from tests.sim.person import Person
 from tests.sim.scenario import Mishap, Plan, at, layout, mishaps, settled
 
-ORDER_TRIES_MAX = 200
 CALM_SECONDS = 60.0  # Enough for every backoff of beats, links and gossip.
 SMALL_BYTES = 1500  # Full after a few seconds without a hub.
 
 
 class Fleet:
-    """Some hubs, many edges, and an operator who gives orders."""
+    """Some hubs, many edges, and a person who gives orders."""
 
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan, self.world = plan, world
-        self.layout = drawn = layout(plan, world.rng("layout"))
+        self.mishaps = mishaps(plan, world.rng("mishaps"))
+        self.layout = drawn = layout(plan, world.rng("layout"), self.mishaps)
         self.hubs = {name: HubMachine(world, name, drawn.peers[name]) for name in plan.hub_names}
         self.edges = {
             name: EdgeMachine(
@@ -32,10 +33,8 @@ class Fleet:
             )
             for name in plan.edge_names
         }
-        self.operator = Process("operator", world.rng("operator"), world.trace)
+        self.person = Person(world, self.hubs, self.edges)
         self.began = asyncio.get_running_loop().time()
-        self.asked: dict[str, str] = {}
-        self.answered: set[str] = set()
 
     async def run(self, storm: Weather) -> None:
         """From the first start to the last stop; the world's trace has what was broken."""
@@ -60,18 +59,22 @@ class Fleet:
     # ---- the storm
 
     async def _weather_the_storm(self) -> None:
-        rng = self.world.rng("mishaps")
+        rng = self.world.rng("demands")
         watch = asyncio.create_task(self._watch_copies())
         async with asyncio.TaskGroup() as tasks:
-            for mishap in mishaps(self.plan, rng):
+            for mishap in self.mishaps:
                 tasks.create_task(self._suffer(mishap))
             for number in range(self.plan.orders):
                 seconds = rng.uniform(0, self.plan.storm_seconds)
-                edge = self.edges[rng.choice(self.plan.edge_names)]
-                tasks.create_task(self._order(seconds, edge, f"request-{number}"))
+                tasks.create_task(at(self.began, seconds, partial(self._demand, number)))
             end = self.began + self.plan.storm_seconds - asyncio.get_running_loop().time()
             await asyncio.sleep(max(end, 0))
         watch.cancel()
+
+    async def _demand(self, number: int) -> None:
+        rng = self.world.rng(f"demand {number}")
+        await self.person.label(number, rng)
+        await self.person.insist(f"request-{number}", rng)
 
     async def _watch_copies(self) -> None:
         """What an edge has let go of is on two disks, at every moment and not just in the end."""
@@ -127,24 +130,6 @@ class Fleet:
         else:
             await self._start_edge(self.edges[mishap.name])
 
-    async def _order(self, seconds: float, edge: EdgeMachine, request_id: str) -> None:
-        """Order something until it is answered, each time through a hub at random."""
-        await at(self.began, seconds, lambda: asyncio.sleep(0))
-        rng = self.world.rng(request_id)
-        self.asked[request_id] = edge.name
-        for _ in range(ORDER_TRIES_MAX):
-            hub = self.hubs[rng.choice(self.plan.hub_names)]
-            answer = await self.operator.run(
-                order(self.world, self.operator, hub, edge, request_id)
-            )
-            if isinstance(answer, dict):
-                self.answered.add(request_id)
-                self.world.trace.note("order answered", request_id, answer["path"]["served_by"])
-                self.world.trace.counts[f"answered over {len(answer['path']['hops'])} hops"] += 1
-                return
-            self.world.trace.note("order failed", request_id, answer)
-            await asyncio.sleep(rng.uniform(0.2, 2))
-
     # ---- the end
 
     async def _come_to_rest(self) -> None:
@@ -155,78 +140,19 @@ class Fleet:
 
         if not await settled(at_rest, self.plan.rest_seconds_max):
             self.world.trace.fail(f"no rest after {self.plan.rest_seconds_max:.0f} s of calm")
-        if not await settled(lambda: not self._unwell(), CALM_SECONDS):
-            self.world.trace.fail(f"after {CALM_SECONDS:.0f} s of calm: {self._unwell()}")
-        await self._drain_one()
-        await self._ask_for_everything()
+        await self._be_well()
+        await self.person.check_all()
+        # A hub that comes back at rest hears nothing new: all it knows is from its disk.
+        hub = self.world.rng("rest").choice(list(self.hubs.values()))
+        await hub.stop()
+        await hub.start()
+        await self._be_well()
+        await self.person.label_last(hub)
 
-    def _unwell(self) -> list[str]:
-        """Every link that is down, and every node and hub that is not seen as it should be."""
-        now = asyncio.get_running_loop().time()
-        found: list[str] = []
-        for name, machine in self.hubs.items():
-            if (hub := machine.hub) is None:
-                return [f"{name} is down"]
-            found += [
-                f"{name} has no link to {e}" for e in self.edges if e not in hub.links.sessions
-            ]
-            found += [
-                f"{name} thinks {e} {state}"
-                for e in self.edges
-                if (state := hub.registry.state(e, now)) != "online"
-            ]
-            found += [
-                f"{name} thinks {p.key} {p.state(now)}"
-                for p in hub.peers.by_url.values()
-                if p.state(now) != "alive"
-            ]
-            known = sorted(p.key for p in hub.peers.by_url.values())
-            if known != sorted(self.hubs.keys() - {name}):
-                found.append(f"{name} knows the peers {known}")
-        for edge in self.edges.values():
-            views = list(edge.agent.hubs.views.values()) if edge.agent else []
-            linked = [view.hub_id for view in views if view.linked]
-            if sorted(linked) != sorted(self.hubs) or len(views) != len(self.hubs):
-                found.append(f"{edge.name} is linked to {linked} of {[v.url for v in views]}")
-        return found
-
-    async def _ask_for_everything(self) -> None:
-        """Either hub finds every record of an edge, each once."""
-        edge = self.edges[self.world.rng("query").choice(self.plan.edge_names)]
-        for hub in self.hubs.values():
-            found: list[str] = []
-            asked: dict[str, Any] = {"start": "-1d", "end": 4e9, "nodes": [edge.name]}
-            while asked.get("cursor", "") is not None:
-                page = await self.operator.run(
-                    rpc(self.world, self.operator, hub, "log.query", {**asked, "limit": 100})
-                )
-                if not isinstance(page, dict):
-                    self.world.trace.fail(f"log.query at {hub.name}: {page}")
-                    return
-                found += [item["body"] for item in page["items"]]
-                asked["cursor"] = page["cursor"]
-            twice = len(found) - len(set(found))
-            missing = set(edge.output.acked) - set(found)
-            if twice or missing:
-                self.world.trace.fail(
-                    f"log.query at {hub.name} for {edge.name}: {twice} twice, {len(missing)} missing"
-                )
-
-    async def _drain_one(self) -> None:
-        """What a fleet at rest must say of itself when somebody asks."""
-        rng = self.world.rng("drain")
-        edge = self.edges[rng.choice(self.plan.edge_names)]
-        hub = self.hubs[rng.choice(self.plan.hub_names)]
-        asked = {"node": edge.name, "deadline_s": 60}
-        for _ in range(10):  # A link may just be on its way up.
-            answer = await self.operator.run(
-                rpc(self.world, self.operator, hub, "edge.drain", asked)
-            )
-            if isinstance(answer, dict):
-                break
-            await asyncio.sleep(5)
-        if not isinstance(answer, dict) or answer["verdict"] != "drained":
-            self.world.trace.fail(f"drain of {edge.name} through {hub.name}: {answer}")
+    async def _be_well(self) -> None:
+        if not await settled(lambda: not unwell(self.hubs, self.edges), CALM_SECONDS):
+            words = unwell(self.hubs, self.edges)
+            self.world.trace.fail(f"after {CALM_SECONDS:.0f} s of calm: {words}")
 
     async def _stop_edges(self) -> dict[str, Totals]:
         totals: dict[str, Totals] = {}
@@ -247,10 +173,8 @@ class Fleet:
 
         if not await settled(agree, 60.0):
             self.world.trace.fail("the hubs do not agree about the nodes")
-        for hub in self.hubs.values():
-            if sorted(self._records_of(hub)) != sorted(self.edges):
-                self.world.trace.fail(f"{hub.name} knows {sorted(self._records_of(hub))}")
-        self._judge_nodes()
+        for sentence in stale(self.hubs, self.edges):
+            self.world.trace.fail(sentence)
         for hub in self.hubs.values():
             await hub.stop()
 
@@ -259,20 +183,6 @@ class Fleet:
         assert machine.hub is not None
         records = machine.hub.registry.records
         return {node_id: to_bytes(record) for node_id, record in records.items()}
-
-    def _judge_nodes(self) -> None:
-        """Every hub heard every edge, and what is shown is the newest that any hub heard."""
-        for machine in self.hubs.values():
-            assert machine.hub is not None
-            for node_id, record in machine.hub.registry.records.items():
-                seen, heard = record.observation, record.heard
-                newest = max((each.incarnation, each.beat) for each in heard.values())
-                if seen is None or (seen.incarnation, seen.beat) != newest:
-                    self.world.trace.fail(f"{machine.name} shows an old beat of {node_id}: {seen}")
-                if heard.keys() != self.hubs.keys():
-                    self.world.trace.fail(f"{node_id} was heard by {sorted(heard)} only")
-                if seen is None or seen.incarnation != self.edges[node_id].lives:
-                    self.world.trace.fail(f"{node_id} is shown as of an earlier life")
 
     def _judge(self, totals: dict[str, Totals]) -> None:
         trace = self.world.trace
@@ -284,7 +194,6 @@ class Fleet:
         for folder in folders[1:]:
             for sentence in laws.unequal(folders[0], folder):
                 trace.fail(sentence)
-        self._judge_orders()
         trace.counts["records"] = sum(each.produced_records for each in totals.values())
         trace.counts["chunks"] = sum(each.head_seq for each in totals.values())
         for folder in folders:
@@ -292,11 +201,3 @@ class Fleet:
                 trace.result(node_id.encode() + record)
             for key, log in sorted(laws.logs_on_disk(folder).items()):
                 trace.result(repr((key, [log[seq].hash for seq in sorted(log)])).encode())
-
-    def _judge_orders(self) -> None:
-        for request_id, name in self.asked.items():
-            effects = self.edges[name].effects[request_id]
-            if effects > 1 or (request_id in self.answered and effects != 1):
-                self.world.trace.fail(f"{request_id} to {name} had {effects} effects")
-            if request_id not in self.answered:
-                self.world.trace.fail(f"{request_id} to {name} was never answered")

@@ -16,7 +16,7 @@ from edge.buffer import Buffer, BufferLimits
 from edge.identity import FILE_NAME, Identity, take_up
 from hub.app import asgi_app
 from hub.hub import Hub, HubConfig
-from shared.errors import BufferFull, HeadwaterError
+from shared.errors import BufferFull
 from shared.serve import SHUTDOWN_SECONDS_MAX
 from tests.sim.disk import Disks
 from tests.sim.network import Client, Network
@@ -263,31 +263,3 @@ class EdgeMachine(Machine):
         self.world.network.unplug(process)
         await process.ended("a stopped edge")
         self.process = self.agent = self.buffer = None
-
-
-async def order(
-    world: World, operator: Process, hub: HubMachine, edge: EdgeMachine, request_id: str
-) -> dict[str, Any] | str:
-    """Order something of an edge through a hub: the answer, or why there is none."""
-    params = {"node": edge.name, "vm": "vm-1", "request_id": request_id}
-    return await rpc(world, operator, hub, "vm.start", params)
-
-
-async def rpc(
-    world: World, operator: Process, hub: HubMachine, method: str, params: dict[str, Any]
-) -> dict[str, Any] | str:
-    """Call a method of a hub, once: its answer, or why there is none."""
-    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    try:
-        reply = await Client(world.network, operator).request(
-            "POST",
-            f"{hub.config.url}/rpc",
-            body=msgspec.json.encode(call),
-            headers={"authorization": f"Bearer {ADMIN_TOKEN}"},
-            timeout_seconds=30.0,
-        )
-        answer = msgspec.json.decode(reply.body)
-    except (HeadwaterError, msgspec.DecodeError) as error:
-        return type(error).__name__
-    result: dict[str, Any] | str = answer.get("result") or answer["error"]["data"]["kind"]
-    return result

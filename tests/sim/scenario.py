@@ -1,7 +1,7 @@
 """A fleet in a storm: what goes wrong and when, all drawn from one seed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -125,8 +125,12 @@ def alias_of(name: str) -> str:
     return f"http://{name}.example:8470"
 
 
-def layout(plan: Plan, rng: Random) -> Layout:
-    """Draw who is told of whom: of all, or of one hub only; by its own address or by another."""
+def layout(plan: Plan, rng: Random, coming: Iterable[Mishap]) -> Layout:
+    """Draw who is told of whom: of all, or of one hub only; by its own address or by another.
+
+    Where a disk will be lost, no hub may begin alone: what it calls safe before it has met the others
+    is safe on one disk only, and that is all it promises.
+    """
     address = {name: rng.choice((url_of, alias_of))(name) for name in plan.hub_names}
     masters = {name: list(address.values()) for name in plan.edge_names}
     peers = {
@@ -134,7 +138,7 @@ def layout(plan: Plan, rng: Random) -> Layout:
     }
     if rng.random() < 0.3:
         masters = {name: [rng.choice(urls)] for name, urls in masters.items()}
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and all(mishap.kind != "lose" for mishap in coming):
         peers[plan.hub_names[0]] = []
     small = rng.sample(plan.edge_names, min(3, plan.edges))
     return Layout(masters, peers, tuple(small))
