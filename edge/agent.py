@@ -5,18 +5,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge.books import Sum
 from edge.buffer import Buffer
 from edge.drain import Drain
 from edge.heartbeat import Heartbeats
 from edge.hubs import Hubs, HubView
 from edge.identity import Identity
+from edge.ledger import ledger_of
 from edge.link import Link
 from edge.shipper import Shipper
 from shared.beat import Beat
 from shared.errors import RpcError
 from shared.runtime import HttpClient, Runtime
+from shared.tasks import repeat
 
 VMS_IN_BEAT_MAX = 1000
+MEASURE_SECONDS = 1.0
 DRAIN_SECONDS_MAX = 24 * 3600.0
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
@@ -53,6 +57,7 @@ class Agent:
     _facts: dict[str, Any] = field(default_factory=dict)
     _facts_number: int = 0
     _beat: int = 0
+    _accepted: dict[str, Sum] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         headers = {
@@ -82,8 +87,15 @@ class Agent:
                 self._reach(self.hubs.learn(self.masters))
                 tasks.create_task(self.shipper.run())
                 tasks.create_task(self.shipper.sweep())
+                measuring = repeat("ledger", self._measure_accepted, self.runtime.rng)
+                tasks.create_task(measuring)
         finally:
             await self.client.close()
+
+    async def _measure_accepted(self) -> float:
+        """Note how much of the buffer one hub has: the disk knows, so heartbeats cannot ask."""
+        self._accepted = await self.buffer.measure_by_signal(self.hubs.accepted())
+        return MEASURE_SECONDS
 
     def _reach(self, views: Sequence[HubView]) -> None:
         """Begin to beat to addresses that we have just learned of."""
@@ -126,7 +138,7 @@ class Agent:
 
     def describe_buffer(self) -> dict[str, Any]:
         """What the buffer holds, how far the hubs are, and the sums that must balance."""
-        state, totals = self.buffer.state(), self.buffer.totals
+        state = self.buffer.state()
         pending = self.buffer.seqs - self.hubs.accepted() - self.hubs.safe()
         oldest = self.buffer.created_ms(pending)
         return {
@@ -140,9 +152,9 @@ class Agent:
             "safe_seq": self.hubs.safe().last,
             "pending_chunks": pending.count,
             "dead_letters": state.dead_letters,
-            "produced_records": totals.produced_records,
-            "safe_records": totals.safe_records,
-            "rejected_records": totals.rejected_records,
+            "segments": state.segments,
+            "file_bytes": state.file_bytes,
+            "ledger": ledger_of(self.buffer.books, self._accepted),
             "last_error": self.shipper.last_error,
         }
 

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edge.agent import Agent, Host
-from edge.buffer import Buffer, BufferLimits
+from edge.buffer import Buffer
+from edge.capacity import BufferLimits
 from edge.facts import host_facts, host_load
 from edge.identity import take_up
 from edge.link import answer_message

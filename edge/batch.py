@@ -14,6 +14,8 @@ class GatherLimits:
     parts_max: int = 256  # Small bodies arrive by the hundred; one commit should take them all.
     bytes_max: int = 4 * MIB  # A commit that stays below ten milliseconds on an ordinary disk.
     chunk_raw_bytes_max: int = 1 * MIB  # About 250 KiB compressed: quick to push, quick to search.
+    linger_seconds: float = 0.005
+    bytes_enough: int = 256 * KIB
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,105 +5,69 @@ the next commit and, where it is of one kind, the next chunk.
 """
 
 import asyncio
+import contextlib
+import logging
 import shutil
 import sqlite3
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from edge import chunk_table
-from edge.batch import GatherLimits, join_parts, take_group
-from edge.chunk_table import Author, Change, Inventory, Totals
-from edge.schema import MIGRATIONS
+from edge.ages import AgeMarks
+from edge.batch import join_parts
+from edge.books import Books, Sum, Totals, oldest_ms
+from edge.capacity import BufferLimits, BufferState
+from edge.chunk_table import Packed, pack
+from edge.departures import Departures
+from edge.intake import Intake, Waiting
+from edge.letters import DeadLetter, Letters, open_letters
+from edge.log_store import LogStore
+from edge.quota import admit
+from edge.salvage import Opened, open_folder
+from edge.segments import SegmentFiles
 from shared.errors import BufferFull, Unavailable
 from shared.ranges import Ranges
-from shared.records import MIB, Checkpoint, Chunk, Part
+from shared.records import Checkpoint, Chunk, Part, Signal
 from shared.runtime import Runtime
-from shared.sqlite import Database
 from shared.tasks import Bell
 
-FILE_NAME = "buffer.db"
+__all__ = ["FOLDER_NAME", "Buffer", "BufferLimits", "BufferState"]
+
+log = logging.getLogger(__name__)
+
+FOLDER_NAME = "buffer"
+FIRST_LAYOUT_NAME = "buffer.db"
 RETRY_AFTER_SECONDS = 5.0
 DISK_CHECK_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class BufferLimits:
-    """How much the buffer may hold."""
-
-    bytes_max: int = 500 * MIB
-    # Deleting and checkpointing need room too: stop taking in data while there is some left.
-    disk_reserve_bytes: int = 64 * MIB
-    waiting_bytes_max: int = 128 * MIB  # Bodies in memory that wait for their commit.
-    gather: GatherLimits = field(default_factory=GatherLimits)
-
-
-@dataclass(frozen=True, slots=True)
-class BufferState:
-    """What the buffer holds now."""
-
-    epoch: str
-    head_seq: int
-    chunks: int
-    records: int
-    stored_bytes: int
-    oldest_ms: int | None
-    dead_letters: int
-
-
-AGE_MARKS_MAX = 4096
-
-
-@dataclass(slots=True)
-class AgeMarks:
-    """When some sequence numbers were made: enough to tell the age of any, in bounded memory."""
-
-    marks: list[tuple[int, int]] = field(default_factory=list)
-
-    def mark(self, seq: int, created_ms: int) -> None:
-        """Note a chunk; numbers only grow. Every second mark goes when there are too many."""
-        self.marks.append((seq, created_ms))
-        if len(self.marks) > AGE_MARKS_MAX:
-            self.marks = self.marks[::2]
-
-    def at(self, seq: int) -> int | None:
-        """The time of the last mark that is not after this number."""
-        index = bisect_right(self.marks, (seq, 2**63)) - 1
-        return self.marks[max(index, 0)][1] if self.marks else None
-
-    def forget_before(self, seq: int) -> None:
-        """Drop the marks that no number from `seq` on needs."""
-        index = bisect_right(self.marks, (seq, 2**63)) - 1
-        self.marks = self.marks[max(index, 0) :]
-
-
-@dataclass(slots=True)
-class _Waiting:
-    part: Part
-    checkpoint: Checkpoint | None
-    future: "asyncio.Future[None]"
 
 
 class Buffer:
     """The append-only log of one origin. Open it, keep `run` running, append."""
 
     def __init__(
-        self, database: Database, folder: Path, origin: str, runtime: Runtime, limits: BufferLimits
+        self,
+        files: SegmentFiles,
+        letters: Letters,
+        opened: Opened,
+        origin: str,
+        runtime: Runtime,
+        limits: BufferLimits,
     ) -> None:
-        self._database = database
-        self._folder = folder
-        self._origin = origin
         self._runtime = runtime
         self._limits = limits
-        self._waiting: list[_Waiting] = []
-        self._waiting_bytes = 0
-        self._bell = Bell()
+        self._origin = origin
+        self._quota = limits.quota
+        self._store = LogStore(files, opened.books, runtime, limits.segment_bytes, self._damaged)
+        self._departures = Departures(self._store, letters, origin, runtime)
+        self._letters = letters
+        self._intake = Intake(limits.gather, limits.waiting_bytes_max)
+        self._broken: set[int] = set()
+        self._untidy = Bell()
         self._free_bytes = 0
         self._free_checked_at: float | None = None
-        self._held = Inventory("", Totals(), Ranges(), 0, 0, 0)
+        self._disk_use = (0, 0)
         self._ages = AgeMarks()
-        self._letting_go = asyncio.Lock()
         self.appended = Bell()
         """Rings when there is something new to push."""
 
@@ -116,113 +80,206 @@ class Buffer:
         limits: BufferLimits,
         synchronous: str = "FULL",
     ) -> "Buffer":
-        """Open or create the log in a folder, and count what it holds."""
-        database = Database(
-            folder / FILE_NAME, MIGRATIONS, synchronous=synchronous, threads=runtime.threads
-        )
-        buffer = cls(database, folder, origin, runtime, limits)
-        fresh_epoch = runtime.token_hex(8)
-        buffer._held = await database.write(
-            lambda connection: chunk_table.take_inventory(connection, fresh_epoch)
-        )
-        for seq, created_ms in await database.write(chunk_table.ages):
-            buffer._ages.mark(seq, created_ms)
+        """Open or create the log in a folder, whatever is left of it. Raises Unavailable."""
+        if (folder / FIRST_LAYOUT_NAME).exists():
+            raise Unavailable(
+                f"{folder / FIRST_LAYOUT_NAME} was written by version 0.1: drain it with that "
+                "version, then remove the file",
+                0,
+            )
+        try:
+            opened, files, letters = await runtime.offload(
+                lambda: _open_files(
+                    folder / FOLDER_NAME, runtime.token_hex(8), synchronous, runtime.threads
+                )
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise Unavailable(f"the buffer in {folder} cannot be opened: {error}", 0) from error
+        buffer = cls(files, letters, opened, origin, runtime, limits)
+        await buffer._take_stock(opened)
         return buffer
 
-    async def append(self, part: Part, checkpoint: Checkpoint | None = None) -> None:
-        """Keep a part, and the checkpoint with it; returns after the commit. Raises BufferFull."""
-        self._refuse_when_full(len(part.body))
-        waiting = _Waiting(part, checkpoint, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._waiting_bytes += len(part.body)
-        self._bell.ring()
-        await waiting.future
+    async def _take_stock(self, opened: Opened) -> None:
+        await self._departures.settle_letters()
+        for segment in self._store.books.current:
+            if segment.live:
+                self._ages.mark(segment.live.first, segment.first_ms)
+        active = self._store.books.active
+        for row in await self._store.rows(active, active.live):
+            self._ages.mark(row.seq, row.created_ms)
+        if opened.findings:
+            await self._departures.declare_found(opened)
+        await self._departures.rewrite_former()
+        self._look_at_disk()
 
-    def _refuse_when_full(self, coming_bytes: int) -> None:
-        if self._waiting_bytes + coming_bytes > self._limits.waiting_bytes_max:
-            raise BufferFull("too much data waits for the disk", 1.0)
+    async def append(self, part: Part, checkpoint: Checkpoint | None = None) -> None:
+        """Keep a part, and the checkpoint with it; returns after the commit. Raises BufferFull.
+
+        A part without records only carries its checkpoint.
+        """
+        self._refuse_when_full(part)
+        await self._intake.add(part, checkpoint)
+
+    def _refuse_when_full(self, part: Part) -> None:
         # Waiting bytes are not compressed yet, so this errs on the side of refusing early.
-        if self._held.stored_bytes + self._waiting_bytes + coming_bytes > self._limits.bytes_max:
-            limit = self._limits.bytes_max
-            raise BufferFull(f"the buffer is at its limit of {limit} bytes", RETRY_AFTER_SECONDS)
+        used = self._used_bytes()
+        for signal, waiting in self._intake.bytes.items():
+            used[signal] += waiting
+        admission = admit(used, part.signal, len(part.body), self._quota)
+        if not admission.admitted:
+            raise BufferFull(admission.reason, RETRY_AFTER_SECONDS)
         if self._disk_free_bytes() < self._limits.disk_reserve_bytes:
             raise BufferFull("the disk of the buffer is almost full", RETRY_AFTER_SECONDS)
+
+    def _used_bytes(self) -> dict[Signal, int]:
+        held = self._store.held
+        return {signal: held.get(signal, Sum()).stored_bytes for signal in Signal}
 
     def _disk_free_bytes(self) -> int:
         now = asyncio.get_running_loop().time()
         if self._free_checked_at is None or now - self._free_checked_at >= DISK_CHECK_SECONDS:
             self._free_checked_at = now
-            self._free_bytes = shutil.disk_usage(self._folder).free
+            self._free_bytes = shutil.disk_usage(self._store.files.folder).free
         return self._free_bytes
 
     async def run(self) -> None:
-        """Commit what is appended, for ever."""
-        while True:
-            await self._bell.wait()
-            while self._waiting:
-                await self._commit_next()
+        """Commit what is appended, and keep the files in order, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._commit_all())
+            tasks.create_task(self._tidy_all())
 
-    async def _commit_next(self) -> None:
-        count = take_group([waiting.part for waiting in self._waiting], self._limits.gather)
-        group, self._waiting = self._waiting[:count], self._waiting[count:]
-        author = Author(self._origin, self._held.epoch, self._runtime.wall_ms())
-        joined = join_parts((waiting.part for waiting in group), self._limits.gather)
-        checkpoints = [waiting.checkpoint for waiting in group if waiting.checkpoint]
+    async def _commit_all(self) -> None:
+        """One group is compressed while the one before it is on its way to the disk."""
+        committing: asyncio.Task[None] | None = None
         try:
-            change = await self._database.write(
-                lambda connection: chunk_table.store(connection, author, joined, checkpoints)
-            )
-        except (Unavailable, sqlite3.Error) as error:
-            _settle(group, BufferFull(_reason(error), RETRY_AFTER_SECONDS))
-        else:
-            self._apply(change)
-            _settle(group, None)
-            self.appended.ring()
+            while True:
+                group = await self._intake.next_group()
+                packed = await self._pack(group)
+                if committing is not None:
+                    await committing
+                committing = asyncio.ensure_future(self._commit(group, packed))
         finally:
-            self._waiting_bytes -= sum(len(waiting.part.body) for waiting in group)
+            if committing is not None:
+                await asyncio.gather(committing, return_exceptions=True)
 
-    def _apply(self, change: Change) -> None:
-        for first, _ in change.added.spans:
-            self._ages.mark(first, self._runtime.wall_ms())
-        held = self._held
-        seqs = held.seqs - change.removed if change.removed else held.seqs
-        for first, last in change.added.spans:
-            seqs = seqs.add(first, last)
-        self._held = Inventory(
-            held.epoch,
-            change.totals,
-            seqs,
-            held.records + change.records,
-            held.stored_bytes + change.stored_bytes,
-            held.dead_letters,
+    async def _pack(self, group: Sequence[Waiting]) -> list[Packed]:
+        joined = join_parts((waiting.part for waiting in group), self._limits.gather)
+        created_ms = self._runtime.wall_ms()
+        packed: list[Packed] = await self._runtime.offload(
+            lambda: [pack(each, created_ms) for each in joined]
         )
+        return packed
+
+    async def _commit(self, group: Sequence[Waiting], packed: Sequence[Packed]) -> None:
+        checkpoints = [waiting.checkpoint for waiting in group if waiting.checkpoint]
+
+        def work(connection: sqlite3.Connection, books: Books) -> Books:
+            return chunk_table.store(connection, books, self._origin, packed, checkpoints)
+
+        before = self._store.books.totals.head_seq
+        try:
+            await self._make_room(packed)
+            await self._store.change(work)
+        except (Unavailable, sqlite3.Error) as error:
+            self._intake.settle(group, BufferFull(_reason(error), RETRY_AFTER_SECONDS))
+            return
+        if packed:
+            self._ages.mark(before + 1, packed[0].created_ms)
+        self._intake.settle(group, None)
+        self.appended.ring()
+        if self._store.is_roll_due:
+            self._untidy.ring()
+
+    async def _make_room(self, packed: Sequence[Packed]) -> None:
+        used = self._used_bytes()
+        for each in packed:
+            signal = Signal(each.signal)
+            admission = admit(used, signal, len(each.body), self._quota)
+            for victim, bytes_min in admission.shed:
+                used[victim] -= await self._shed(victim, bytes_min)
+            used[signal] += len(each.body)
+
+    async def _shed(self, victim: Signal, bytes_min: int) -> int:
+        shed_bytes = 0
+        while shed_bytes < bytes_min:
+            freed = await self._departures.shed(victim, bytes_min - shed_bytes)
+            if not freed:
+                break
+            shed_bytes += freed
+        return shed_bytes
+
+    async def _tidy_all(self) -> None:
+        while True:
+            await self._untidy.wait(DISK_CHECK_SECONDS)
+            try:
+                await self._tidy()
+            except (Unavailable, sqlite3.Error, OSError) as error:
+                log.warning("buffer: tidying up has to wait: %s", error)
+                await asyncio.sleep(DISK_CHECK_SECONDS)
+
+    async def _tidy(self) -> None:
+        while self._broken:
+            number = min(self._broken)
+            await self._departures.declare_damage(number)
+            self._broken.discard(number)
+            self.appended.ring()
+        if self._store.is_roll_due:
+            await self._store.roll()
+        allowed = self._limits.bytes_max + 2 * self._limits.segment_bytes
+        await self._departures.compact(allowed)
+        free_bytes = self._disk_free_bytes()
+        await self._runtime.offload(lambda: self._store.restock(free_bytes))
+        self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        self._disk_use = self._store.disk_use()
+
+    async def _damaged(self, number: int) -> None:
+        """A file has rows that cannot be read: look at it closely as soon as nothing else is done."""
+        self._broken.add(number)
+        self._untidy.ring()
 
     @property
     def epoch(self) -> str:
         """The life of this log."""
-        return self._held.epoch
+        return self._store.books.epoch
 
     @property
     def seqs(self) -> Ranges:
-        """The sequence numbers that are in the buffer."""
-        return self._held.seqs
+        """The sequence numbers that are in the buffer, and can be read as far as is known."""
+        return self._store.seqs
+
+    @property
+    def alerts(self) -> Ranges:
+        """Those of them that hold events: they go first."""
+        return self._store.alerts
 
     @property
     def totals(self) -> Totals:
-        """What the log has seen in its life."""
-        return self._held.totals
+        """The head of the log, and what became of everything."""
+        return self._store.books.totals
+
+    @property
+    def books(self) -> Books:
+        """The whole account."""
+        return self._store.books
 
     def state(self) -> BufferState:
         """What the buffer holds now."""
-        held = self._held
+        books, held = self._store.books, self._store.held
+        total = sum(held.values(), Sum())
         return BufferState(
-            epoch=held.epoch,
-            head_seq=held.totals.head_seq,
-            chunks=held.seqs.count,
-            records=held.records,
-            stored_bytes=held.stored_bytes,
-            oldest_ms=self.created_ms(held.seqs),
-            dead_letters=held.totals.rejected_chunks,
+            epoch=books.epoch,
+            head_seq=books.totals.head_seq,
+            chunks=total.chunks,
+            records=total.records,
+            stored_bytes=total.stored_bytes,
+            by_signal=held,
+            oldest_ms=self.created_ms(self.seqs) or oldest_ms(books),
+            dead_letters=self._departures.letters_count,
+            segments=len(books.segments),
+            file_bytes=self._disk_use[0],
+            wal_bytes=self._disk_use[1],
         )
 
     def created_ms(self, seqs: Ranges) -> int | None:
@@ -230,77 +287,89 @@ class Buffer:
         return self._ages.at(seqs.first) if seqs else None
 
     async def read(self, wanted: Ranges, bytes_max: int, chunks_max: int) -> list[Chunk]:
-        """Chunks with the wanted numbers, oldest first: at least one, within the bounds."""
-
-        def work() -> list[Chunk]:
-            with self._database.reading() as connection:
-                return chunk_table.read_chunks(connection, wanted, bytes_max, chunks_max)
-
-        chunks: list[Chunk] = await self._runtime.offload(work)
-        return chunks
+        """Chunks with the wanted numbers, oldest first: at least one that is sound, if any is."""
+        return await self._store.read(wanted, bytes_max, chunks_max)
 
     async def measure(self, seqs: Ranges) -> tuple[int, int]:
-        """How many records and stored bytes these chunks hold."""
+        """How many records and stored bytes these chunks hold. Raises Unavailable."""
+        total = await self._departures.measure(seqs)
+        return total.records, total.stored_bytes
 
-        def work() -> tuple[int, int]:
-            with self._database.reading() as connection:
-                return chunk_table.measure(connection, seqs)
+    async def measure_by_signal(self, seqs: Ranges) -> dict[str, Sum]:
+        """What these chunks hold, by signal. Raises Unavailable."""
+        return await self._departures.measure_by_signal(seqs)
 
-        measured: tuple[int, int] = await self._runtime.offload(work)
-        return measured
+    async def hash_of(self, seq: int) -> bytes | None:
+        """The header hash of an own chunk, as far as it is still known."""
+        return await self._store.hash_of(seq)
 
     async def checkpoint(self, key: str) -> bytes | None:
         """The state last saved under a key."""
-
-        def work() -> bytes | None:
-            with self._database.reading() as connection:
-                return chunk_table.read_checkpoint(connection, key)
-
-        state: bytes | None = await self._runtime.offload(work)
-        return state
+        return await self._store.checkpoint(key)
 
     async def release(self, safe: Ranges) -> None:
-        """Forget the chunks that enough hubs have on disk."""
-        async with self._letting_go:  # Two callers must not count the same chunks twice.
-            gone = self.seqs & safe
-            if gone:
-                self._apply(
-                    await self._database.write(
-                        lambda connection: chunk_table.delete_safe(connection, gone)
-                    )
-                )
-                self._ages.forget_before(self.seqs.first or self.totals.head_seq)
+        """Forget the chunks that enough hubs have on disk. Raises Unavailable."""
+        await self._departures.release(safe)
+        self._ages.forget_before(self.seqs.first or self.totals.head_seq)
 
     async def bury(self, seq: int, reason: str) -> None:
-        """Put a chunk aside that hubs refuse for good, as a dead letter with their reason."""
-        refused_ms = self._runtime.wall_ms()
-        async with self._letting_go:
-            if seq in self.seqs:
-                self._apply(
-                    await self._database.write(
-                        lambda connection: chunk_table.bury(connection, seq, reason, refused_ms)
-                    )
-                )
+        """Make a dead letter of a chunk that hubs refuse for good. Raises Unavailable."""
+        await self._departures.bury(seq, reason)
+        self.appended.ring()
+
+    async def split(self, seq: int, parts: Sequence[Part]) -> None:
+        """Put smaller chunks with the same records in the place of one. Raises Unavailable."""
+        await self._departures.split(seq, parts)
+        self.appended.ring()
+
+    async def new_epoch(self, reason: str, keep: Ranges) -> None:
+        """Begin a new life of the log, in which the chunks in `keep` are written again.
+
+        The other buffered chunks are proven to be on a hub, and are left to it.
+        """
+        self._ages.forget_all()
+        await self._departures.new_epoch(reason, self._runtime.token_hex(8), keep)
+        oldest = oldest_ms(self._store.books)
+        if oldest is not None:
+            self._ages.mark(1, oldest)
+        self.appended.ring()
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """What hubs refused, oldest first."""
+        return await self._letters.all()
+
+    async def retry_dead_letters(self, seqs: Ranges | None = None) -> int:
+        """Put dead letters back into the log; returns how many."""
+        count = await self._departures.retry_letters(seqs)
+        self.appended.ring()
+        return count
+
+    async def discard_dead_letters(self, seqs: Ranges | None = None) -> int:
+        """Give dead letters up for good, which is declared; returns how many."""
+        return await self._departures.discard_letters(seqs)
 
     def close(self) -> None:
-        """Let go of the file; what was appended and not yet committed fails with BufferFull."""
-        _settle(self._waiting, BufferFull("the edge is stopping", RETRY_AFTER_SECONDS))
-        self._waiting = []
-        self._database.close()
+        """Let go of the files; what was appended and not yet committed fails with BufferFull."""
+        self._intake.close(BufferFull("the edge is stopping", RETRY_AFTER_SECONDS))
+        self._store.close()
+        self._letters.close()
 
     def abandon(self) -> None:
-        """Let go of the file as a killed process would. For simulations."""
-        self._database.abandon()
+        """Let go of the files as a killed process would. For simulations."""
+        self._store.abandon()
+        self._letters.abandon()
 
 
-def _settle(group: Sequence[_Waiting], error: BufferFull | None) -> None:
-    for waiting in group:
-        if waiting.future.done():
-            continue
-        if error is not None:
-            waiting.future.set_exception(error)
-        else:
-            waiting.future.set_result(None)
+def _open_files(
+    folder: Path, fresh_epoch: str, synchronous: str, threads: bool
+) -> tuple[Opened, SegmentFiles, Letters]:
+    opened = open_folder(folder, fresh_epoch, synchronous)
+    files = SegmentFiles(folder, opened.books.active.number, synchronous, threads=threads)
+    with contextlib.ExitStack() as undo:
+        undo.callback(files.close)
+        letters, findings = open_letters(folder, threads=threads)
+        undo.pop_all()
+    return replace(opened, findings=(*opened.findings, *findings)), files, letters
 
 
 def _reason(error: Unavailable | sqlite3.Error) -> str:

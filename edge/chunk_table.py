@@ -1,7 +1,7 @@
-"""What the buffer does inside a transaction. Each function runs on the writer's connection.
+"""What the buffer does inside a transaction. Each function runs on one connection.
 
-The totals are read and written inside the same transaction as the rows they count, so that jobs which
-share a commit cannot overwrite each other's sums.
+Functions that change something take the books as they are and return them as they will be once the
+transaction is committed; the caller writes them in the same transaction with `save_books`.
 """
 
 import hashlib
@@ -11,217 +11,145 @@ from dataclasses import dataclass
 
 import msgspec
 
+from edge import books as accounts
 from edge.batch import Joined
+from edge.books import Books, Entry, Segment, Sum, Totals
 from shared.codec import compress
 from shared.otlp import join_bodies
-from shared.ranges import NOTHING, Ranges, of_spans
-from shared.records import GENESIS_HASH, Checkpoint, Chunk, ChunkHeader, read_header, seal
+from shared.ranges import Ranges, of_seqs
+from shared.records import Checkpoint, Chunk, ChunkHeader, Gap, read_header, seal
 
-
-class Totals(msgspec.Struct, frozen=True):
-    """What the log has seen in its life; the ledger balances on these."""
-
-    head_seq: int = 0
-    head_hash: bytes = GENESIS_HASH
-    produced_records: int = 0
-    safe_chunks: int = 0
-    safe_records: int = 0
-    rejected_chunks: int = 0
-    rejected_records: int = 0
+_ROW = "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_totals_decoder = msgspec.msgpack.Decoder(Totals)
+_segment_decoder = msgspec.msgpack.Decoder(Segment)
+_encoder = msgspec.msgpack.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a transaction did to the buffer: the new totals, and what it holds more or less of."""
+class Packed:
+    """A body that is ready to become the next chunk, and what its header will say of it."""
 
-    totals: Totals
-    added: Ranges = NOTHING
-    removed: Ranges = NOTHING
-    records: int = 0
-    stored_bytes: int = 0
+    signal: str
+    encoding: str
+    records: int
+    raw_bytes: int
+    body: bytes
+    body_sha256: bytes
+    time_min_ns: int
+    time_max_ns: int
+    created_ms: int
+    gaps: tuple[Gap, ...] = ()
+    predecessor: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
-    """What the buffer holds, as counted when it is opened."""
+class Row:
+    """What the table knows of a chunk without its body."""
 
-    epoch: str
-    totals: Totals
-    seqs: Ranges
+    seq: int
+    signal: str
     records: int
     stored_bytes: int
-    dead_letters: int
-
-
-def take_inventory(connection: sqlite3.Connection, fresh_epoch: str) -> Inventory:
-    """Count what is there; a new log begins with `fresh_epoch`."""
-    connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (fresh_epoch.encode(),))
-    (epoch,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-    records, stored_bytes = connection.execute(
-        "SELECT coalesce(sum(records), 0), coalesce(sum(stored_bytes), 0) FROM chunk"
-    ).fetchone()
-    (dead_letters,) = connection.execute("SELECT count(*) FROM dead_letter").fetchone()
-    seqs = of_spans((seq, seq) for (seq,) in connection.execute("SELECT seq FROM chunk"))
-    totals = load_totals(connection)
-    return Inventory(epoch.decode(), totals, seqs, records, stored_bytes, dead_letters)
-
-
-def load_totals(connection: sqlite3.Connection) -> Totals:
-    """The totals as this transaction sees them."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'totals'").fetchone()
-    return msgspec.msgpack.decode(row[0], type=Totals) if row else Totals()
-
-
-def _save_totals(connection: sqlite3.Connection, totals: Totals) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO meta VALUES ('totals', ?)", (msgspec.msgpack.encode(totals),)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who writes the chunks of one commit, and when."""
-
-    origin: str
-    epoch: str
     created_ms: int
 
 
-def store(
-    connection: sqlite3.Connection,
-    author: Author,
-    joined: Sequence[Joined],
-    checkpoints: Iterable[Checkpoint],
-) -> Change:
-    """Append chunks to the log, and the checkpoints that explain them."""
-    totals = before = load_totals(connection)
-    stored_bytes = 0
-    for each in joined:
-        chunk = _seal(author, each, totals)
-        connection.execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?)", _row(chunk))
-        stored_bytes += chunk.header.stored_bytes
-        totals = _after(totals, chunk)
-    connection.executemany(
-        "INSERT OR REPLACE INTO checkpoint VALUES (?, ?)",
-        ((checkpoint.key, checkpoint.state) for checkpoint in checkpoints),
-    )
-    _save_totals(connection, totals)
-    records = totals.produced_records - before.produced_records
-    added = Ranges().add(before.head_seq + 1, totals.head_seq) if joined else Ranges()
-    return Change(totals, added=added, records=records, stored_bytes=stored_bytes)
-
-
-def _seal(author: Author, joined: Joined, totals: Totals) -> Chunk:
+def pack(joined: Joined, created_ms: int) -> Packed:
+    """Join and compress. This is where the processor time of a commit goes; it needs no connection."""
     raw = join_bodies(joined.encoding, joined.bodies)
     body = compress(raw)
-    header = ChunkHeader(
-        origin=author.origin,
-        epoch=author.epoch,
-        seq=totals.head_seq + 1,
-        signal=joined.signal,
-        encoding=joined.encoding,
-        codec="zstd",
-        records=joined.records,
-        raw_bytes=len(raw),
-        stored_bytes=len(body),
+    return Packed(
+        joined.signal,
+        joined.encoding,
+        joined.records,
+        len(raw),
+        body,
+        hashlib.sha256(body).digest(),
         # A chunk without any event time is found under the time at which it was made.
-        time_min_ns=joined.time_min_ns or author.created_ms * 1_000_000,
-        time_max_ns=joined.time_max_ns or author.created_ms * 1_000_000,
-        created_ms=author.created_ms,
-        body_sha256=hashlib.sha256(body).digest(),
-        previous_hash=totals.head_hash,
+        joined.time_min_ns or created_ms * 1_000_000,
+        joined.time_max_ns or created_ms * 1_000_000,
+        created_ms,
     )
-    return seal(header, body)
 
 
-def _row(chunk: Chunk) -> tuple[object, ...]:
+def repack(chunk: Chunk) -> Packed:
+    """A chunk that is to be written again, under a new number: the same body, byte for byte."""
     header = chunk.header
-    return (
+    return Packed(
+        header.signal,
+        header.encoding,
+        header.records,
+        header.raw_bytes,
+        chunk.body,
+        header.body_sha256,
+        header.time_min_ns,
+        header.time_max_ns,
+        header.created_ms,
+        header.gaps,
+    )
+
+
+def write_chunk(
+    connection: sqlite3.Connection,
+    books: Books,
+    origin: str,
+    packed: Packed,
+    *,
+    produced: bool = True,
+) -> Books:
+    """Append the next chunk of the log. `produced` is False for records that were counted before."""
+    header = ChunkHeader(
+        origin=origin,
+        epoch=books.epoch,
+        seq=books.totals.head_seq + 1,
+        signal=packed.signal,
+        encoding=packed.encoding,
+        codec="zstd",
+        records=packed.records,
+        raw_bytes=packed.raw_bytes,
+        stored_bytes=len(packed.body),
+        time_min_ns=packed.time_min_ns,
+        time_max_ns=packed.time_max_ns,
+        created_ms=packed.created_ms,
+        body_sha256=packed.body_sha256,
+        previous_hash=books.totals.head_hash,
+        gaps=packed.gaps,
+        predecessor=packed.predecessor,
+    )
+    chunk = seal(header, packed.body)
+    digest = put_chunk(connection, chunk)
+    return accounts.entered(books, entry_of(header), digest, produced=produced)
+
+
+def put_chunk(connection: sqlite3.Connection, chunk: Chunk) -> bytes:
+    """Write a chunk's row as it is; returns its hash."""
+    header, digest = chunk.header, chunk.hash
+    values = (
         header.seq,
-        chunk.header_bytes,
         str(header.signal),
         header.records,
         header.stored_bytes,
         header.created_ms,
+        digest,
+        chunk.header_bytes,
         chunk.body,
     )
+    connection.execute(_ROW, values)
+    return digest
 
 
-def _after(totals: Totals, chunk: Chunk) -> Totals:
-    return msgspec.structs.replace(
-        totals,
-        head_seq=chunk.header.seq,
-        head_hash=chunk.hash,
-        produced_records=totals.produced_records + chunk.header.records,
+def entry_of(header: ChunkHeader) -> Entry:
+    """The chunk as the books see it."""
+    return Entry(
+        header.seq, str(header.signal), header.records, header.stored_bytes, header.created_ms
     )
 
 
-def delete_safe(connection: sqlite3.Connection, gone: Ranges) -> Change:
-    """Forget chunks that enough hubs have."""
-    records, stored_bytes = _remove(connection, gone)
-    totals = load_totals(connection)
-    totals = msgspec.structs.replace(
-        totals,
-        safe_chunks=totals.safe_chunks + gone.count,
-        safe_records=totals.safe_records + records,
+def save_checkpoints(connection: sqlite3.Connection, checkpoints: Iterable[Checkpoint]) -> None:
+    """Note where sources stand."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO checkpoint VALUES (?, ?)",
+        ((checkpoint.key, checkpoint.state) for checkpoint in checkpoints),
     )
-    _save_totals(connection, totals)
-    return Change(totals, removed=gone, records=-records, stored_bytes=-stored_bytes)
-
-
-def bury(connection: sqlite3.Connection, seq: int, reason: str, refused_ms: int) -> Change:
-    """Move a chunk to the dead letters, with the reason for which hubs refuse it."""
-    only = Ranges(((seq, seq),))
-    connection.execute(
-        "INSERT INTO dead_letter SELECT seq, header, body, ?, ? FROM chunk WHERE seq = ?",
-        (reason, refused_ms, seq),
-    )
-    records, stored_bytes = _remove(connection, only)
-    totals = load_totals(connection)
-    totals = msgspec.structs.replace(
-        totals,
-        rejected_chunks=totals.rejected_chunks + 1,
-        rejected_records=totals.rejected_records + records,
-    )
-    _save_totals(connection, totals)
-    return Change(totals, removed=only, records=-records, stored_bytes=-stored_bytes)
-
-
-def _remove(connection: sqlite3.Connection, gone: Ranges) -> tuple[int, int]:
-    measured = measure(connection, gone)
-    connection.executemany("DELETE FROM chunk WHERE seq BETWEEN ? AND ?", gone.spans)
-    return measured
-
-
-def measure(connection: sqlite3.Connection, seqs: Ranges) -> tuple[int, int]:
-    """The records and stored bytes of these chunks."""
-    records = stored_bytes = 0
-    for span in seqs.spans:
-        row = connection.execute(
-            "SELECT coalesce(sum(records), 0), coalesce(sum(stored_bytes), 0)"
-            " FROM chunk WHERE seq BETWEEN ? AND ?",
-            span,
-        ).fetchone()
-        records, stored_bytes = records + row[0], stored_bytes + row[1]
-    return records, stored_bytes
-
-
-def read_chunks(
-    connection: sqlite3.Connection, wanted: Ranges, bytes_max: int, chunks_max: int
-) -> list[Chunk]:
-    """Chunks with the wanted numbers, oldest first: at least one that is there, within the bounds."""
-    chunks: list[Chunk] = []
-    size_bytes = 0
-    for first, last in wanted.spans:
-        rows = connection.execute(
-            "SELECT header, body FROM chunk WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last)
-        )
-        for header_bytes, body in rows:
-            size_bytes += len(body)
-            if chunks and (size_bytes > bytes_max or len(chunks) >= chunks_max):
-                return chunks
-            chunks.append(Chunk(read_header(header_bytes), header_bytes, body))
-    return chunks
 
 
 def read_checkpoint(connection: sqlite3.Connection, key: str) -> bytes | None:
@@ -230,9 +158,176 @@ def read_checkpoint(connection: sqlite3.Connection, key: str) -> bytes | None:
     return row[0] if row else None
 
 
-def ages(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    """When the oldest and the newest chunk in the buffer were made: (seq, Unix milliseconds)."""
-    return [
-        *connection.execute("SELECT seq, created_ms FROM chunk ORDER BY seq LIMIT 1"),
-        *connection.execute("SELECT seq, created_ms FROM chunk ORDER BY seq DESC LIMIT 1"),
-    ]
+def all_checkpoints(connection: sqlite3.Connection) -> list[Checkpoint]:
+    """Where all sources stand."""
+    rows = connection.execute("SELECT key, state FROM checkpoint")
+    return [Checkpoint(key, state) for key, state in rows]
+
+
+def save_books(connection: sqlite3.Connection, before: Books | None, after: Books) -> None:
+    """Write what changed in the books; everything when there is no `before`."""
+    if before is None or before.totals != after.totals:
+        _put_meta(connection, "totals", _encoder.encode(after.totals))
+    if before is None or before.epoch != after.epoch:
+        _put_meta(connection, "epoch", after.epoch.encode())
+    held = {segment.number: segment for segment in before.segments} if before else {}
+    for segment in after.segments:
+        if held.pop(segment.number, None) is not segment:
+            connection.execute(
+                "INSERT OR REPLACE INTO segment VALUES (?, ?)",
+                (segment.number, _encoder.encode(segment)),
+            )
+    connection.executemany("DELETE FROM segment WHERE number = ?", ((each,) for each in held))
+
+
+def _put_meta(connection: sqlite3.Connection, key: str, value: bytes) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def set_successor(connection: sqlite3.Connection, number: int) -> None:
+    """Note which file came after this one."""
+    _put_meta(connection, "successor", str(number).encode())
+
+
+def successor(connection: sqlite3.Connection) -> int | None:
+    """Which file came after this one; None when it is the newest, as far as it knows."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'successor'").fetchone()
+    return int(row[0]) if row else None
+
+
+def load_books(connection: sqlite3.Connection) -> Books | None:
+    """The books in this file; None when the file was never finished.
+
+    Raises sqlite3.Error or msgspec.MsgspecError when they cannot be read.
+    """
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    rows = connection.execute("SELECT info FROM segment ORDER BY number")
+    segments = tuple(_segment_decoder.decode(info) for (info,) in rows)
+    if "epoch" not in meta or "totals" not in meta or not segments:
+        return None
+    totals = _totals_decoder.decode(meta["totals"])
+    return Books(bytes(meta["epoch"]).decode(), totals, segments)
+
+
+def rows_of(connection: sqlite3.Connection, seqs: Ranges, signal: str | None = None) -> list[Row]:
+    """These chunks of one file, oldest first, without their bodies."""
+    rows: list[Row] = []
+    for span in seqs.spans:
+        found = connection.execute(
+            "SELECT seq, signal, records, stored_bytes, created_ms FROM chunk"
+            " WHERE seq BETWEEN ? AND ? ORDER BY seq",
+            span,
+        )
+        rows.extend(Row(*row) for row in found if signal is None or row[1] == signal)
+    return rows
+
+
+def measure(connection: sqlite3.Connection, seqs: Ranges) -> dict[str, Sum]:
+    """The sums of these chunks of one file, by signal."""
+    sums: dict[str, Sum] = {}
+    for span in seqs.spans:
+        rows = connection.execute(
+            "SELECT signal, count(*), sum(records), sum(stored_bytes) FROM chunk"
+            " WHERE seq BETWEEN ? AND ? GROUP BY signal",
+            span,
+        )
+        sums = accounts.add_sums(sums, {signal: Sum(*rest) for signal, *rest in rows})
+    return sums
+
+
+def hash_of(connection: sqlite3.Connection, seq: int) -> bytes | None:
+    """The header hash of one chunk of this file."""
+    row = connection.execute("SELECT hash FROM chunk WHERE seq = ?", (seq,)).fetchone()
+    return row[0] if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What reading gave: sound chunks, and whether some were not as they were written."""
+
+    chunks: tuple[Chunk, ...]
+    damaged: bool = False
+
+
+def read_chunks(
+    connection: sqlite3.Connection, wanted: Ranges, bytes_max: int, chunks_max: int
+) -> Found:
+    """Sound chunks of one file, oldest first, within the bounds, but at least one.
+
+    Raises sqlite3.Error when the file cannot be read.
+    """
+    chunks: list[Chunk] = []
+    size_bytes = 0
+    for span in wanted.spans:
+        rows = connection.execute(
+            "SELECT seq, hash, header, body FROM chunk WHERE seq BETWEEN ? AND ? ORDER BY seq", span
+        )
+        expected = span[0]
+        for seq, digest, header_bytes, body in rows:
+            chunk = sound_chunk(seq, digest, header_bytes, body)
+            if chunk is None or seq != expected:
+                return Found(tuple(chunks), damaged=True)
+            expected += 1
+            size_bytes += len(body)
+            if chunks and (size_bytes > bytes_max or len(chunks) >= chunks_max):
+                return Found(tuple(chunks))
+            chunks.append(chunk)
+        if expected != span[1] + 1:
+            return Found(tuple(chunks), damaged=True)
+    return Found(tuple(chunks))
+
+
+def sound_chunk(seq: object, digest: object, header_bytes: object, body: object) -> Chunk | None:
+    """The chunk of a row, or None when one of its bits is not as it was written."""
+    if not isinstance(header_bytes, bytes) or not isinstance(body, bytes):
+        return None
+    if hashlib.sha256(header_bytes).digest() != digest:
+        return None
+    header = read_header(header_bytes)
+    if header.seq != seq or hashlib.sha256(body).digest() != header.body_sha256:
+        return None
+    return Chunk(header, header_bytes, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What is still sound in one file."""
+
+    sound: Ranges
+    sums: dict[str, Sum]
+
+
+def assess(connection: sqlite3.Connection, live: Ranges) -> Assessment:
+    """Try every chunk on its own, since a page that cannot be read must not hide its neighbours."""
+    sound: list[int] = []
+    sums: dict[str, Sum] = {}
+    for seq in live:
+        chunk = _try_one(connection, seq)
+        if chunk is not None:
+            sound.append(seq)
+            sums = accounts.add_sums(sums, {str(chunk.header.signal): entry_of(chunk.header).sum})
+    return Assessment(of_seqs(sound), sums)
+
+
+def _try_one(connection: sqlite3.Connection, seq: int) -> Chunk | None:
+    try:
+        row = connection.execute(
+            "SELECT seq, hash, header, body FROM chunk WHERE seq = ?", (seq,)
+        ).fetchone()
+        return sound_chunk(*row) if row else None
+    except (sqlite3.Error, msgspec.MsgspecError):
+        return None
+
+
+def store(
+    connection: sqlite3.Connection,
+    books: Books,
+    origin: str,
+    packed: Sequence[Packed],
+    checkpoints: Iterable[Checkpoint],
+) -> Books:
+    """Append chunks to the log, and the checkpoints that explain them."""
+    for each in packed:
+        books = write_chunk(connection, books, origin, each)
+    save_checkpoints(connection, checkpoints)
+    return books

@@ -31,13 +31,18 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class BeatReply(msgspec.Struct, frozen=True):
-    """What a hub answers: when to come again, what it holds of this log, and which hubs there are."""
+    """What a hub answers: when to come again, what it holds of this log, and which hubs there are.
+
+    `proofs` and `credit_bytes_per_s` are those of shared.receipt.PushReply.
+    """
 
     hub_id: str
     interval_seconds: float
     have: list[list[int]]
     safe: list[list[int]]
     hubs: dict[str, str]
+    proofs: list[tuple[int, str]] = []
+    credit_bytes_per_s: float | None = None
 
 
 class _Buffer(msgspec.Struct):

@@ -1,9 +1,12 @@
 """`headwater bench`: what this machine does, measured against the limits of this machine."""
 
 import sys
+from collections.abc import Callable, Mapping
 
 import click
 import orjson
+
+Measure = Callable[[float, Callable[[str], None]], Mapping[str, float | str]]
 
 
 @click.group()
@@ -20,6 +23,22 @@ def ingest(seconds: float) -> None:
     """
     from shared.benchmarks.ingest import measure  # Late: other commands need none of it.
 
+    _run(measure, seconds)
+
+
+@bench.command("edge")
+@click.option("--seconds", default=5.0, show_default=True, help="How long each load lasts.")
+def edge(seconds: float) -> None:
+    """Load an edge in several ways, with and without its hub; prints one flat JSON object.
+
+    Acknowledged means synced to the disk. Load generator, edge and hub share the cores.
+    """
+    from shared.benchmarks.edge import measure  # Late: other commands need none of it.
+
+    _run(measure, seconds)
+
+
+def _run(measure: Measure, seconds: float) -> None:
     if not 0 < seconds <= 600:
         raise click.UsageError("--seconds must be more than 0 and at most 600")
     figures = measure(seconds, lambda line: click.echo(line, err=True))

@@ -42,12 +42,17 @@ class PushReply(msgspec.Struct, frozen=True):
     """A receipt with what the hub holds of this log now: `have` on its disk, `safe` on enough disks.
 
     Both are lists of inclusive ranges. They may move between two answers; the receipt does not.
+    `proofs` names, for the last seq of the newest spans of `have`, the hash (hex) of the chunk held
+    there, so that an edge can tell its own log from that of a clone. `credit_bytes_per_s` bounds
+    how fast the edge may push its backlog; None leaves it to the edge.
     """
 
     hub_id: str
     receipt: Receipt
     have: list[list[int]]
     safe: list[list[int]]
+    proofs: list[tuple[int, str]] = []
+    credit_bytes_per_s: float | None = None
 
 
 _reply_decoder = msgspec.json.Decoder(PushReply)

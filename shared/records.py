@@ -56,6 +56,22 @@ class Checkpoint:
     state: bytes
 
 
+class Gap(msgspec.Struct, frozen=True, array_like=True):
+    """A declared loss: chunks of this log that hubs will never get, and why.
+
+    `ranges` are inclusive pairs of sequence numbers; times are Unix milliseconds of the lost chunks.
+    """
+
+    signal: str
+    reason: str
+    ranges: tuple[tuple[int, int], ...]
+    chunks: int
+    records: int
+    stored_bytes: int
+    since_ms: int
+    until_ms: int
+
+
 class ChunkHeader(msgspec.Struct, frozen=True, array_like=True):
     """Everything about a chunk but its body. New fields are only ever added at the end."""
 
@@ -73,6 +89,10 @@ class ChunkHeader(msgspec.Struct, frozen=True, array_like=True):
     created_ms: int
     body_sha256: bytes
     previous_hash: bytes
+    gaps: tuple[Gap, ...] = ()
+    """Losses that this chunk declares; it is an event that says the same to people."""
+    predecessor: tuple[str, int] | None = None
+    """In the first chunk of an epoch: the epoch before, and its last sequence number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ runs share the next one; each keeps its own savepoint, so that one failing job s
 
 import asyncio
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -54,6 +55,18 @@ def is_disk_full(error: BaseException) -> bool:
     return code is not None and code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
+_SYNC_FAILED = frozenset({sqlite3.SQLITE_IOERR | 4 << 8, sqlite3.SQLITE_IOERR | 5 << 8})
+"""SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC (sqlite.org/rescode.html)."""
+
+
+def is_broken_file(error: BaseException | None) -> bool:
+    """Whether a file must not be written to any more: damaged, or its last sync failed."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return False
+    return code in _SYNC_FAILED or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def _in_our_words(error: BaseException) -> BaseException:
     """A full disk is bad weather: room may come back, and whoever waits for it must not die."""
     if not is_disk_full(error):
@@ -63,6 +76,41 @@ def _in_our_words(error: BaseException) -> BaseException:
     return wrapped
 
 
+def open_writer(path: Path, migrations: Migrations, synchronous: str) -> sqlite3.Connection:
+    """A connection that may write, with the newest tables; closed again when these cannot be had."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_BEFORE_CHECKPOINT}")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT_MAX}")
+        migrations.apply(Schema(connection))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """A connection that only reads. `immutable` promises that nobody writes to the file any more."""
+    mode = "immutable=1" if immutable else "mode=ro"
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA query_only=ON")
+    if not immutable:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+    return connection
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a new file may else be gone after a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class Database:
     """One SQLite file in WAL mode. Await `write` from one event loop; `reading` works in any thread."""
 
@@ -70,7 +118,7 @@ class Database:
         self, path: Path, migrations: Migrations, *, synchronous: str, threads: bool
     ) -> None:
         self.path = path
-        self._connection = self._open_writer(migrations, synchronous)
+        self._connection = open_writer(path, migrations, synchronous)
         self._threads = threads
         self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
         self._waiting = 0
@@ -82,17 +130,6 @@ class Database:
                 target=self._work, name=f"writer {path.name}", daemon=True
             )
             self._thread.start()
-
-    def _open_writer(self, migrations: Migrations, synchronous: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=5.0
-        )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={synchronous}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_BEFORE_CHECKPOINT}")
-        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT_MAX}")
-        migrations.apply(Schema(connection))
-        return connection
 
     @property
     def waiting(self) -> int:
@@ -122,7 +159,7 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Borrow a read-only connection; keep it short, a reader pins the WAL."""
-        connection = self._readers.pop() if self._readers else self._open_reader()
+        connection = self._readers.pop() if self._readers else open_reader(self.path)
         try:
             yield connection
         finally:
@@ -130,14 +167,6 @@ class Database:
                 connection.close()
             else:
                 self._readers.append(connection)
-
-    def _open_reader(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"file:{self.path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA query_only=ON")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        return connection
 
     def close(self) -> None:
         """Finish the jobs that were handed in, then let go of the file."""

@@ -1,4 +1,5 @@
-"""A closed-loop load generator: each connection sends its next body when the last one was acked.
+"""A load generator. Without a pace each connection sends its next body when the last one was acked;
+with one, bodies have their time, and the delay of each is counted from that time.
 
 Run as a process of its own (`python -m shared.benchmarks.load`), so that its work is not counted as
 the edge's. It prints one JSON object.
@@ -8,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 
 import orjson
@@ -24,6 +25,7 @@ class Tally:
 
     acked: int = 0
     refused: int = 0
+    delays_seconds: list[float] = field(default_factory=list)
 
 
 def request_bytes(port: int, body: bytes) -> bytes:
@@ -73,22 +75,51 @@ def send_for(port: int, requests: list[bytes], until: float, tally: Tally) -> No
                 time.sleep(0.05)  # A full buffer asks for patience.
 
 
-def main(port: int, connections: int, records: int, seconds: float) -> None:
-    """Load an edge on loopback and print what was acked."""
+def send_at_pace(
+    port: int, requests: list[bytes], until: float, tally: Tally, first: float, interval: float
+) -> None:
+    """Send one request every `interval` seconds from `first` on, late ones at once."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        due = first
+        for request in cycle(requests):
+            if due >= until:
+                return
+            time.sleep(max(0.0, due - time.monotonic()))
+            connection.sendall(request)
+            if read_status(connection) == 200:
+                tally.acked += 1
+            else:
+                tally.refused += 1
+            tally.delays_seconds.append(time.monotonic() - due)
+            due += interval
+
+
+def main(port: int, connections: int, records: int, seconds: float, pace: float = 0.0) -> None:
+    """Load an edge on loopback and print what was acked; `pace` is in requests per second."""
     bodies = [log_body(records, n * records, time.time_ns()) for n in range(BODIES)]
     requests = [request_bytes(port, body) for body in bodies]
     tallies = [Tally() for _ in range(connections)]
     began = time.monotonic()
+    until, interval = began + seconds, connections / pace if pace else 0.0
     threads = [
-        threading.Thread(target=send_for, args=(port, requests, began + seconds, tally))
-        for tally in tallies
+        threading.Thread(
+            target=send_at_pace,
+            args=(port, requests, until, tally, began + number / pace, interval),
+        )
+        if pace
+        else threading.Thread(target=send_for, args=(port, requests, until, tally))
+        for number, tally in enumerate(tallies)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     acked = sum(tally.acked for tally in tallies)
+    delays = sorted(delay for tally in tallies for delay in tally.delays_seconds) or [0.0]
     figures = {
+        "ack_p50_ms": delays[len(delays) // 2] * 1000,
+        "ack_p99_ms": delays[len(delays) * 99 // 100] * 1000,
         "requests": acked,
         "records": acked * records,
         "bytes": acked * sum(map(len, bodies)) // BODIES,
@@ -99,4 +130,4 @@ def main(port: int, connections: int, records: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    main(*map(int, sys.argv[1:4]), *map(float, sys.argv[4:]))

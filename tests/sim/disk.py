@@ -32,7 +32,7 @@ class Line:
 
 
 class Disks:
-    """The disks of all machines; a database is on the disk that its folder is named after."""
+    """The disks of all machines; a database is on the disk that a folder above it names."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -76,7 +76,7 @@ class Disks:
     def _do_next(self, database: Database, line: Line, inline: Inline) -> Callable[[], None]:
         """Commit the first job of a line; what is returned lets its caller know."""
         job, future = line.jobs.popleft()
-        is_full = database.path.parent.name in self.full
+        is_full = not self.full.isdisjoint(database.path.parts)
         # Handed in is done, even when the caller has gone away or the database closes meanwhile.
         writing = inline(database, out_of_room(job) if is_full else job)
         try:

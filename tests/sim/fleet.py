@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from edge.chunk_table import Totals
+from edge.books import Totals
 from hub.hub import COPIES
 from shared.merge import to_bytes
 from shared.ranges import Ranges
@@ -194,7 +194,7 @@ class Fleet:
         for folder in folders[1:]:
             for sentence in laws.unequal(folders[0], folder):
                 trace.fail(sentence)
-        trace.counts["records"] = sum(each.produced_records for each in totals.values())
+        trace.counts["records"] = sum(each.all.produced.records for each in totals.values())
         trace.counts["chunks"] = sum(each.head_seq for each in totals.values())
         for folder in folders:
             for node_id, record in laws.nodes_on_disk(folder).items():

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from edge.chunk_table import Totals
+from edge.books import Totals
 from hub.hub import FILE_NAME
 from shared.ranges import Ranges, from_wire
 from shared.records import GENESIS_HASH, Chunk, read_header
@@ -101,15 +101,16 @@ def _broken_by_records(chunks: Sequence[Chunk], output: Output, totals: Totals) 
     strangers = known - set(output.acked) - output.in_doubt
     if strangers:
         yield f"{len(strangers)} records come from nowhere, such as {min(strangers)}"
-    if totals.produced_records != len(there):
-        yield f"the edge counts {totals.produced_records} records, the log has {len(there)}"
+    produced = totals.all.produced.records
+    if produced != len(there):
+        yield f"the edge counts {produced} records, the log has {len(there)}"
 
 
 def broken_by_edge(name: str, totals: Totals, chunks_left: int) -> Iterator[str]:
     """Each law that an edge at rest breaks."""
     if chunks_left:
         yield f"{name} still holds {chunks_left} chunks"
-    if totals.produced_records != totals.safe_records or totals.rejected_chunks:
+    if totals.all.produced != totals.all.safe:
         yield f"the ledger of {name} does not balance: {totals}"
 
 

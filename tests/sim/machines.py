@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from edge.agent import Agent, Host
-from edge.buffer import Buffer, BufferLimits
+from edge.buffer import Buffer
+from edge.capacity import BufferLimits
 from edge.identity import FILE_NAME, Identity, take_up
 from hub.app import asgi_app
 from hub.hub import Hub, HubConfig

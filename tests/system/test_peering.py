@@ -79,7 +79,7 @@ def test_an_edge_keeps_what_only_one_of_two_hubs_has(fleet: Fleet) -> None:
     eventually(partial(has_all, first, sender), "the hub that lives has everything")
     held = first.call("edge.buffer", node="edge-1")
     assert held["records"] >= len(sender.acked)
-    assert held["safe_records"] == 0
+    assert held["ledger"]["safe"] == 0
     second.start()
     each_shows([first], lambda hub: hub.holds_in_buffer("edge-1"), 0)
 

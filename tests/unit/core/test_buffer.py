@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from edge.batch import GatherLimits
-from edge.buffer import Buffer, BufferLimits
+from edge.buffer import FOLDER_NAME, Buffer
+from edge.capacity import BufferLimits
+from edge.letters import FILE_NAME as LETTERS_NAME
+from edge.segments import path_of
 from shared.codec import decompress
 from shared.errors import BufferFull
 from shared.otlp_rows import log_rows
@@ -45,7 +48,7 @@ async def test_an_appended_part_is_on_disk_when_append_returns(
 ) -> None:
     async with running(tmp_path, runtime) as buffer:
         await buffer.append(log_part(10))
-        with sqlite3.connect(tmp_path / "buffer.db") as witness:
+        with sqlite3.connect(path_of(tmp_path / FOLDER_NAME, 1)) as witness:
             assert witness.execute("SELECT seq, records FROM chunk").fetchall() == [(1, 10)]
         witness.close()
 
@@ -107,10 +110,12 @@ async def test_produced_is_always_safe_plus_rejected_plus_buffered(
             buffer.bury(4, "poison"),
             buffer.append(log_part(32)),
         )
-        totals, state = buffer.totals, buffer.state()
-    assert (totals.safe_records, totals.rejected_records, state.records) == (7, 8, 48)
-    assert totals.produced_records == 63
-    assert (totals.safe_chunks, state.dead_letters, state.chunks) == (3, 1, 2)
+        tally, state = buffer.totals.all, buffer.state()
+    # The declaration of the dead letter is a record too.
+    assert (tally.safe.records, tally.rejected.records, state.records) == (7, 8, 49)
+    assert tally.produced.records == 64
+    assert (tally.safe.chunks, state.dead_letters, state.chunks) == (3, 1, 3)
+    assert buffer.books.imbalance() == {}
 
 
 async def test_a_dead_letter_keeps_its_bytes_and_the_reason(
@@ -120,7 +125,7 @@ async def test_a_dead_letter_keeps_its_bytes_and_the_reason(
         await buffer.append(log_part(2))
         (chunk,) = await all_chunks(buffer)
         await buffer.bury(1, "unknown_signal")
-    with sqlite3.connect(tmp_path / "buffer.db") as witness:
+    with sqlite3.connect(tmp_path / FOLDER_NAME / LETTERS_NAME) as witness:
         kept = witness.execute("SELECT seq, body, reason FROM dead_letter").fetchall()
     witness.close()
     assert kept == [(1, chunk.body, "unknown_signal")]
