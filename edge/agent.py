@@ -11,11 +11,13 @@ from edge.drain import Drain
 from edge.heartbeat import Heartbeats
 from edge.hubs import Hubs, HubView
 from edge.identity import Identity
-from edge.ledger import ledger_of
+from edge.ledger import ledger_lines, ledger_of
+from edge.letter_calls import letter_methods
 from edge.link import Link
 from edge.shipper import Shipper
 from shared.beat import Beat
 from shared.errors import RpcError
+from shared.ranges import Ranges
 from shared.runtime import HttpClient, Runtime
 from shared.tasks import repeat
 
@@ -74,6 +76,7 @@ class Agent:
         drain = Drain(self.buffer, self.hubs, self.shipper, self.heartbeats)
         self.methods["edge.buffer"] = self._call_buffer
         self.methods["edge.drain"] = lambda params: _call_drain(drain, params)
+        self.methods.update(letter_methods(self.buffer))
         self._headers = headers
 
     async def run(self) -> None:
@@ -136,18 +139,29 @@ class Agent:
             vms_total=len(vms),
         )
 
+    def pending(self) -> Ranges:
+        """What of the buffer no hub has."""
+        return self.buffer.seqs - self.hubs.accepted() - self.hubs.safe()
+
+    def oldest_age_seconds(self) -> float | None:
+        """The age of the oldest of it; None when hubs have everything."""
+        oldest_ms = self.buffer.created_ms(self.pending())
+        return None if oldest_ms is None else (self.runtime.wall_ms() - oldest_ms) / 1000
+
+    def ledger_by_signal(self) -> dict[str, dict[str, int]]:
+        """What became of the records of each signal, by the columns of edge.ledger."""
+        return ledger_lines(self.buffer.books, self._accepted)
+
     def describe_buffer(self) -> dict[str, Any]:
         """What the buffer holds, how far the hubs are, and the sums that must balance."""
-        state = self.buffer.state()
-        pending = self.buffer.seqs - self.hubs.accepted() - self.hubs.safe()
-        oldest = self.buffer.created_ms(pending)
+        state, pending = self.buffer.state(), self.pending()
         return {
             "epoch": state.epoch,
             "head_seq": state.head_seq,
             "chunks": state.chunks,
             "records": state.records,
             "bytes": state.stored_bytes,
-            "oldest_age_s": None if oldest is None else (self.runtime.wall_ms() - oldest) / 1000,
+            "oldest_age_s": self.oldest_age_seconds(),
             "accepted_seq": self.hubs.accepted().last,
             "safe_seq": self.hubs.safe().last,
             "pending_chunks": pending.count,

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,27 +16,33 @@ from starlette.routing import Route
 from edge.agent import Agent, Host
 from edge.buffer import Buffer
 from edge.capacity import BufferLimits
+from edge.exposition import registry_of
 from edge.facts import host_facts, host_load
-from edge.identity import take_up
+from edge.identity import Identity, take_up
 from edge.link import answer_message
-from edge.receive.counters import ReceiveCounters
-from edge.receive.host import HostMetrics
-from edge.receive.otlp import otlp_app
-from edge.receive.tail import FileTail
+from edge.quota import Policy
+from edge.receive.scrub import Scrubbed, ScrubCounters
+from edge.receive.sink import Sink
 from edge.settings import EdgeSettings
+from edge.sources import Sources, build_sources
 from edge.vm.model import VmEvent, VmSettings
 from edge.vm.service import VmService
 from shared.errors import BufferFull
 from shared.otlp_make import Event, event_part
+from shared.records import Signal
 from shared.runtime import Runtime, system_runtime
 from shared.serve import Server, bind, bind_unix, run_until_signalled, server
 
+SWITCH_SECONDS = 0.0005
 ADMIN_SOCKET = "edge.sock"
 VM_FOLDER = "vms"
 
 
 def run(settings: EdgeSettings) -> int:
     """Run an edge until SIGTERM or Ctrl-C; returns the exit code. Raises SettingsError."""
+    # Threads take short turns: the writer needs the interpreter a few times for each commit, and a
+    # source that waits for it should not wait for a busy event loop's five milliseconds each time.
+    sys.setswitchinterval(SWITCH_SECONDS)
     return run_until_signalled(lambda stopping: serve(settings, system_runtime(), stopping))
 
 
@@ -44,6 +50,7 @@ def run(settings: EdgeSettings) -> int:
 class _Parts:
     agent: Agent
     vms: VmService
+    sources: Sources
     loops: Sequence[Callable[[], Awaitable[None]]]
     receiver: Server
     admin: Server
@@ -71,6 +78,7 @@ async def serve(settings: EdgeSettings, runtime: Runtime, stopping: asyncio.Even
         # First no new data, then the VMs while their events can still be kept, then the log.
         parts.receiver.stop()
         parts.admin.stop()
+        await parts.sources.stop()
         await asyncio.gather(*serving)
         await parts.vms.close()
         signalled.cancel()
@@ -97,14 +105,36 @@ async def _end(loops: "asyncio.Task[None]") -> None:
 
 async def _build(settings: EdgeSettings, runtime: Runtime) -> _Parts:
     identity = take_up(settings.data, settings.node_id)
-    limits = BufferLimits(bytes_max=settings.buffer_bytes_max)
+    limits = buffer_limits(settings)
     buffer = await Buffer.open(
         settings.data, identity.node_id, runtime, limits, settings.synchronous
     )
+    try:
+        return await _build_around(settings, runtime, identity, buffer)
+    except BaseException:
+        buffer.close()
+        raise
+
+
+def buffer_limits(settings: EdgeSettings) -> BufferLimits:
+    """How much the buffer may hold, and what it does when it is full."""
+    return BufferLimits(
+        bytes_max=settings.buffer_bytes_max,
+        policy=Policy(settings.buffer_policy),
+        floors={Signal(name): share for name, share in settings.buffer_floors.items()},
+        ceilings={Signal(name): share for name, share in settings.buffer_ceilings.items()},
+    )
+
+
+async def _build_around(
+    settings: EdgeSettings, runtime: Runtime, identity: Identity, buffer: Buffer
+) -> _Parts:
     masters = [master.url for master in settings.masters]
     host = Host(host_facts, host_load)
     agent = Agent(identity, buffer, runtime, masters, settings.cluster_key, host)
-    vms = _vm_service(settings, runtime, buffer, agent.heartbeats.beat_now)
+    registry = registry_of(agent)
+    scrubbed = Scrubbed(buffer, settings.scrub, ScrubCounters(registry), runtime.offload)
+    vms = _vm_service(settings, runtime, scrubbed, agent.heartbeats.beat_now)
     agent.host = replace(host, vms=vms.summary)
     for method in vms.methods:
         agent.methods[method] = _vm_method(vms, method)
@@ -119,32 +149,20 @@ async def _build(settings: EdgeSettings, runtime: Runtime) -> _Parts:
         await vms.run()
 
     agent.prepare = open_vms
-    counters = ReceiveCounters(CollectorRegistry())
+    sources = await build_sources(settings, runtime, scrubbed, registry)
     return _Parts(
         agent,
         vms,
-        [agent.run, run_vms, *_sources(settings, runtime, buffer)],
-        server(otlp_app(buffer, counters, offload=runtime.offload)),
+        sources,
+        [agent.run, run_vms, *sources.loops],
+        server(sources.door),
         server(admin_app(agent)),
         opened,
     )
 
 
-def _sources(
-    settings: EdgeSettings, runtime: Runtime, buffer: Buffer
-) -> list[Callable[[], Awaitable[None]]]:
-    sources: list[Callable[[], Awaitable[None]]] = []
-    node_id = settings.node_id
-    if settings.host_metrics_seconds > 0:
-        seconds = settings.host_metrics_seconds
-        sources.append(HostMetrics(runtime, buffer, node_id, seconds).run)
-    if settings.tail:
-        sources.append(FileTail(runtime, buffer, node_id, settings.tail).run)
-    return sources
-
-
 def _vm_service(
-    settings: EdgeSettings, runtime: Runtime, buffer: Buffer, changed: Callable[[], None]
+    settings: EdgeSettings, runtime: Runtime, sink: Sink, changed: Callable[[], None]
 ) -> VmService:
     resource = {"service.name": "headwater-edge", "headwater.node": settings.node_id}
 
@@ -152,7 +170,7 @@ def _vm_service(
         attributes = {"vm.id": event.vm_id, "vm.name": event.vm_name, **event.attributes}
         made = Event(event.time_ns, event.name, event.severity.lower(), event.text, attributes)
         with contextlib.suppress(BufferFull):  # The VM's own history keeps it; data comes first.
-            await buffer.append(event_part(resource, "headwater.vm", [made]))
+            await sink.append(event_part(resource, "headwater.vm", [made]))
 
     return VmService(
         settings.data / VM_FOLDER,

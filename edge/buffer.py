@@ -7,7 +7,6 @@ the next commit and, where it is of one kind, the next chunk.
 import asyncio
 import contextlib
 import logging
-import shutil
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from edge.intake import Intake, Waiting
 from edge.letters import DeadLetter, Letters, open_letters
 from edge.log_store import LogStore
 from edge.quota import admit
+from edge.reserve import FreeSpace
 from edge.salvage import Opened, open_folder
 from edge.segments import SegmentFiles
 from shared.errors import BufferFull, Unavailable
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 FOLDER_NAME = "buffer"
 FIRST_LAYOUT_NAME = "buffer.db"
 RETRY_AFTER_SECONDS = 5.0
-DISK_CHECK_SECONDS = 1.0
+TIDY_SECONDS = 1.0
 
 
 class Buffer:
@@ -64,8 +64,7 @@ class Buffer:
         self._intake = Intake(limits.gather, limits.waiting_bytes_max)
         self._broken: set[int] = set()
         self._untidy = Bell()
-        self._free_bytes = 0
-        self._free_checked_at: float | None = None
+        self._free = FreeSpace(files.folder)
         self._disk_use = (0, 0)
         self._ages = AgeMarks()
         self.appended = Bell()
@@ -121,26 +120,25 @@ class Buffer:
         await self._intake.add(part, checkpoint)
 
     def _refuse_when_full(self, part: Part) -> None:
+        if self._disk_free_bytes() < self._limits.disk_reserve_bytes:
+            raise BufferFull("the disk of the buffer is almost full", RETRY_AFTER_SECONDS)
         # Waiting bytes are not compressed yet, so this errs on the side of refusing early.
+        coming = self._intake.total_bytes + len(part.body)
+        if self._store.held_bytes + coming <= self._quota.easy_bytes:
+            return
         used = self._used_bytes()
         for signal, waiting in self._intake.bytes.items():
             used[signal] += waiting
         admission = admit(used, part.signal, len(part.body), self._quota)
         if not admission.admitted:
             raise BufferFull(admission.reason, RETRY_AFTER_SECONDS)
-        if self._disk_free_bytes() < self._limits.disk_reserve_bytes:
-            raise BufferFull("the disk of the buffer is almost full", RETRY_AFTER_SECONDS)
 
     def _used_bytes(self) -> dict[Signal, int]:
         held = self._store.held
         return {signal: held.get(signal, Sum()).stored_bytes for signal in Signal}
 
     def _disk_free_bytes(self) -> int:
-        now = asyncio.get_running_loop().time()
-        if self._free_checked_at is None or now - self._free_checked_at >= DISK_CHECK_SECONDS:
-            self._free_checked_at = now
-            self._free_bytes = shutil.disk_usage(self._store.files.folder).free
-        return self._free_bytes
+        return self._free.bytes_at(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Commit what is appended, and keep the files in order, for ever."""
@@ -210,12 +208,12 @@ class Buffer:
 
     async def _tidy_all(self) -> None:
         while True:
-            await self._untidy.wait(DISK_CHECK_SECONDS)
+            await self._untidy.wait(TIDY_SECONDS)
             try:
                 await self._tidy()
             except (Unavailable, sqlite3.Error, OSError) as error:
                 log.warning("buffer: tidying up has to wait: %s", error)
-                await asyncio.sleep(DISK_CHECK_SECONDS)
+                await asyncio.sleep(TIDY_SECONDS)
 
     async def _tidy(self) -> None:
         while self._broken:
@@ -338,6 +336,10 @@ class Buffer:
         """What hubs refused, oldest first."""
         return await self._letters.all()
 
+    async def dead_letter(self, seq: int) -> Chunk | None:
+        """The newest dead letter with this number, whole."""
+        return await self._departures.letter(seq)
+
     async def retry_dead_letters(self, seqs: Ranges | None = None) -> int:
         """Put dead letters back into the log; returns how many."""
         count = await self._departures.retry_letters(seqs)
@@ -367,7 +369,9 @@ def _open_files(
     files = SegmentFiles(folder, opened.books.active.number, synchronous, threads=threads)
     with contextlib.ExitStack() as undo:
         undo.callback(files.close)
-        letters, findings = open_letters(folder, threads=threads)
+        letters, findings = open_letters(
+            folder, threads=threads, is_expected=opened.books.totals.head_seq > 0
+        )
         undo.pop_all()
     return replace(opened, findings=(*opened.findings, *findings)), files, letters
 

@@ -8,6 +8,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -161,7 +162,11 @@ def read_checkpoint(connection: sqlite3.Connection, key: str) -> bytes | None:
 def all_checkpoints(connection: sqlite3.Connection) -> list[Checkpoint]:
     """Where all sources stand."""
     rows = connection.execute("SELECT key, state FROM checkpoint")
-    return [Checkpoint(key, state) for key, state in rows]
+    return [
+        Checkpoint(key, state)
+        for key, state in rows
+        if isinstance(key, str) and isinstance(state, bytes)  # A damaged page may give anything.
+    ]
 
 
 def save_books(connection: sqlite3.Connection, before: Books | None, after: Books) -> None:
@@ -218,12 +223,22 @@ def rows_of(connection: sqlite3.Connection, seqs: Ranges, signal: str | None = N
             " WHERE seq BETWEEN ? AND ? ORDER BY seq",
             span,
         )
-        rows.extend(Row(*row) for row in found if signal is None or row[1] == signal)
+        rows.extend(Row(*_whole(row)) for row in found if signal is None or row[1] == signal)
     return rows
 
 
 def measure(connection: sqlite3.Connection, seqs: Ranges) -> dict[str, Sum]:
-    """The sums of these chunks of one file, by signal."""
+    """The sums of these chunks of one file, by signal. Raises sqlite3.Error when one is damaged."""
+    try:
+        return _measure_in_order(connection, seqs)
+    except (sqlite3.Error, msgspec.MsgspecError):
+        assessed = assess(connection, seqs)
+        if assessed.sound != seqs:
+            raise
+        return assessed.sums
+
+
+def _measure_in_order(connection: sqlite3.Connection, seqs: Ranges) -> dict[str, Sum]:
     sums: dict[str, Sum] = {}
     for span in seqs.spans:
         rows = connection.execute(
@@ -231,8 +246,18 @@ def measure(connection: sqlite3.Connection, seqs: Ranges) -> dict[str, Sum]:
             " WHERE seq BETWEEN ? AND ? GROUP BY signal",
             span,
         )
-        sums = accounts.add_sums(sums, {signal: Sum(*rest) for signal, *rest in rows})
+        sums = accounts.add_sums(sums, {signal: Sum(*rest) for signal, *rest in map(_whole, rows)})
+    counted = sum((each.chunks for each in sums.values()), 0)
+    if counted != seqs.count:
+        raise sqlite3.DatabaseError(f"{seqs.count} chunks were expected and {counted} found")
     return sums
+
+
+def _whole(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The row as it is; a damaged page may hold rows with nothing in them."""
+    if None in row:
+        raise sqlite3.DatabaseError("a row lost its values")
+    return row
 
 
 def hash_of(connection: sqlite3.Connection, seq: int) -> bytes | None:
@@ -252,10 +277,24 @@ class Found:
 def read_chunks(
     connection: sqlite3.Connection, wanted: Ranges, bytes_max: int, chunks_max: int
 ) -> Found:
-    """Sound chunks of one file, oldest first, within the bounds, but at least one.
+    """Sound chunks of one file, oldest first, within the bounds, but at least one if any is sound."""
+    try:
+        found = _read_in_order(connection, wanted, bytes_max, chunks_max)
+    except (sqlite3.Error, msgspec.MsgspecError):
+        found = Found((), damaged=True)
+    if found.chunks or not found.damaged:
+        return found
+    # A broken page stops a walk and not a search: what can be had one by one is still good.
+    for seq in wanted:
+        chunk = _try_one(connection, seq)
+        if chunk is not None:
+            return Found((chunk,), damaged=True)
+    return found
 
-    Raises sqlite3.Error when the file cannot be read.
-    """
+
+def _read_in_order(
+    connection: sqlite3.Connection, wanted: Ranges, bytes_max: int, chunks_max: int
+) -> Found:
     chunks: list[Chunk] = []
     size_bytes = 0
     for span in wanted.spans:

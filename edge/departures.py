@@ -189,10 +189,14 @@ class Departures:
             if left:  # A hub has it, and only under its old number.
                 measured = await self.store.measure(left)
                 await self.store.change(take_out(left, measured, "safe"))
-            await self.store.roll(lambda books: renewed(books, epoch))
             log.error("a new life of this log begins, after %s: %s", former[0], reason)
             statement = epoch_statement(self.origin, reason, former, self.runtime.wall_ns())
-            await self._write(statement)
+
+            def renew(connection: sqlite3.Connection, books: Books) -> Books:
+                books = renewed(books, epoch)
+                return chunk_table.write_chunk(connection, books, self.origin, statement)
+
+            await self.store.roll(renew)
             await self._rewrite_former()
 
     async def _write(self, statement: Packed) -> None:
@@ -273,6 +277,11 @@ class Departures:
         if both:
             await self.letters.remove(epoch, both)
         self.letters_count = len(letters) - both.count
+
+    async def letter(self, seq: int) -> Chunk | None:
+        """The newest dead letter with this number; a number may come again in a new life."""
+        found = [each for each in await self.letters.all() if each.seq == seq]
+        return await self.letters.chunk(found[-1].epoch, seq) if found else None
 
     async def retry_letters(self, seqs: Ranges | None) -> int:
         """Put dead letters back into the log; returns how many."""

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge.hubs import Hubs, HubView, answered, failed
+from edge.hubs import Hubs, HubView
+from edge.lineage import read_claim
 from shared.backoff import Backoff, backoff_seconds
 from shared.beat import Beat, BeatReply, read_beat_reply, write
 from shared.errors import BadInput, HeadwaterError, Refused, Unreachable
-from shared.ranges import from_wire
 from shared.runtime import HttpClient, Runtime
 from shared.tasks import Bell
 
@@ -56,12 +56,13 @@ class Heartbeats:
                 failures += 1
                 if failures == FAILURES_WORTH_A_WORD:
                     log.warning("heartbeat: %s", error)
-                failed(view, asyncio.get_running_loop().time(), str(error))
+                now = asyncio.get_running_loop().time()
+                self.hubs.beat_failed(view, now, str(error), _RETRY, self.runtime.rng)
             if await bell.wait(seconds):
                 await asyncio.sleep(COALESCE_SECONDS)
 
     async def _beat(self, view: HubView) -> float:
-        beat = self.compose()
+        beat, asked_at = self.compose(), asyncio.get_running_loop().time()
         reply = await self.client.request(
             "POST",
             f"{view.url}/edge/heartbeat",
@@ -75,15 +76,17 @@ class Heartbeats:
             )
         if reply.status != 200:
             raise Unreachable(view.url, f"HTTP {reply.status}", sent=True)
-        return self._take_note(view, beat, read_beat_reply(reply.body))
+        return self._take_note(view, beat, read_beat_reply(reply.body), asked_at)
 
-    def _take_note(self, view: HubView, beat: Beat, reply: BeatReply) -> float:
+    def _take_note(self, view: HubView, beat: Beat, reply: BeatReply, asked_at: float) -> float:
+        # The answer speaks of the epoch that the beat named, whatever the log's epoch is by now.
+        claim = read_claim(beat.epoch, asked_at, reply.have, reply.safe, reply.proofs)
         if not 0 < reply.interval_seconds <= 3600:
             raise BadInput(f"{view.url} asks for a beat every {reply.interval_seconds} s")
         if not self._meet(view, reply.hub_id):
             return reply.interval_seconds
-        have, safe = from_wire(reply.have), from_wire(reply.safe)
-        answered(view, asyncio.get_running_loop().time(), have, safe)
+        now, credit = asyncio.get_running_loop().time(), reply.credit_bytes_per_s
+        self.hubs.beat_answered(view, now, claim, credit, self.runtime.rng)
         unknown = [url for hub_id, url in reply.hubs.items() if not self.hubs.named(hub_id)]
         fresh = self.hubs.learn(unknown)
         if fresh:

@@ -33,11 +33,8 @@ class Intake:
         self._expected_parts = 1
         self.bytes = dict.fromkeys(Signal, 0)
         """What waits or is being committed, by signal, uncompressed."""
-
-    @property
-    def total_bytes(self) -> int:
-        """Everything that waits or is being committed."""
-        return sum(self.bytes.values())
+        self.total_bytes = 0
+        """The sum of that."""
 
     def add(self, part: Part, checkpoint: Checkpoint | None) -> "asyncio.Future[None]":
         """Queue a part; the future is done after its commit. Raises BufferFull."""
@@ -47,6 +44,7 @@ class Intake:
         waiting = Waiting(part, checkpoint, loop.create_future(), loop.time())
         self._queue.append(waiting)
         self.bytes[part.signal] += len(part.body)
+        self.total_bytes += len(part.body)
         self._queued_bytes += len(part.body)
         self._arrived.ring()
         if self._has_enough():
@@ -84,6 +82,7 @@ class Intake:
         """Tell those who wait that their group is on the disk, or why it is not."""
         for waiting in group:
             self.bytes[waiting.part.signal] -= len(waiting.part.body)
+            self.total_bytes -= len(waiting.part.body)
             if waiting.future.done():
                 continue
             if error is not None:

@@ -15,20 +15,24 @@ def ledger_of(books: Books, accepted: Mapping[str, Sum]) -> dict[str, object]:
 
     Keys: those of COLUMNS in all, and `by_signal` with the same keys for each signal.
     """
+    lines = ledger_lines(books, accepted)
+    sums: dict[str, object] = {
+        column: sum(line[column] for line in lines.values()) for column in COLUMNS
+    }
+    return {**sums, "by_signal": lines}
+
+
+def ledger_lines(books: Books, accepted: Mapping[str, Sum]) -> dict[str, dict[str, int]]:
+    """The same by signal."""
     held = books.held
-    signals = sorted(held.keys() | books.totals.by_signal.keys())
-    lines = {
+    return {
         signal: _line(
             books.totals.by_signal.get(signal, Tally()),
             held.get(signal, Sum()).records,
             accepted.get(signal, Sum()).records,
         )
-        for signal in signals
+        for signal in sorted(held.keys() | books.totals.by_signal.keys())
     }
-    sums: dict[str, object] = {
-        column: sum(line[column] for line in lines.values()) for column in COLUMNS
-    }
-    return {**sums, "by_signal": lines}
 
 
 def _line(tally: Tally, held: int, accepted: int) -> dict[str, int]:

@@ -3,7 +3,11 @@
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from edge.chunk_table import sound_chunk
 from edge.schema import LETTER_MIGRATIONS
 from shared.ranges import Ranges
 from shared.records import Chunk, read_header
@@ -73,9 +77,14 @@ class Letters:
         self._database.abandon()
 
 
-def open_letters(folder: Path, *, threads: bool) -> tuple[Letters, tuple[str, ...]]:
+def open_letters(
+    folder: Path, *, threads: bool, is_expected: bool = False
+) -> tuple[Letters, tuple[str, ...]]:
     """The dead letters of a folder, and what was found broken: a damaged file is set aside."""
     path = folder / FILE_NAME
+    if is_expected and (not path.exists() or not path.stat().st_size):
+        finding = f"{FILE_NAME} is gone: dead letters, if there were any, are lost"
+        return Letters(folder, threads=threads), (finding,)
     if path.exists() and not _is_sound(path):
         aside = path.with_name(path.name + ".damaged")
         path.replace(aside)
@@ -86,6 +95,18 @@ def open_letters(folder: Path, *, threads: bool) -> tuple[Letters, tuple[str, ..
     return Letters(folder, threads=threads), ()
 
 
+_EVERYTHING = f"SELECT {_COLUMNS}, hash, header, body FROM dead_letter"  # noqa: S608  # Our own words.
+
+
+def _is_letter(row: tuple[Any, ...]) -> bool:
+    chunk = sound_chunk(row[1], *row[-3:])
+    if chunk is None:
+        return False
+    header = chunk.header
+    facts = (header.epoch, header.seq, header.signal, header.records, header.stored_bytes)
+    return facts == row[:5]
+
+
 def _is_sound(path: Path) -> bool:
     try:
         connection = open_writer(path, LETTER_MIGRATIONS, "FULL")
@@ -94,8 +115,9 @@ def _is_sound(path: Path) -> bool:
             raise
         return False
     try:
-        return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
-    except sqlite3.DatabaseError:
+        whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+        return whole and all(map(_is_letter, connection.execute(_EVERYTHING)))
+    except (sqlite3.DatabaseError, msgspec.MsgspecError):
         return False
     finally:
         connection.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -45,6 +45,7 @@ class LogStore:
         self._turn = asyncio.Lock()
         self._reserve = Reserve(files.folder)
         self.seqs, self.alerts, self.held = books.seqs, books.alerts, books.held
+        self.held_bytes = _bytes_of(self.held)
         self.rolls = 0
 
     async def change(self, work: Work, *, frees_room: bool = False) -> None:
@@ -89,6 +90,7 @@ class LogStore:
     def _take_up(self, after: Books) -> None:
         self.seqs, self.alerts = after.seqs, after.alerts
         self.held = _held_after(self.held, self.books, after)
+        self.held_bytes = _bytes_of(self.held)
         self.books = after
 
     async def _leave_broken_file(self, error: BaseException) -> None:
@@ -109,8 +111,10 @@ class LogStore:
         idle = not active.live and active.written_bytes > self._segment_bytes_max // 8
         return idle or active.written_bytes >= self._segment_bytes_max
 
-    async def roll(self, renew: Callable[[Books], Books] | None = None) -> None:
-        """Begin a new file; `renew` may change the books on the way. Raises Unavailable."""
+    async def roll(self, renew: Work | None = None) -> None:
+        """Begin a new file; `renew` may change books and file on the way, in the transaction that
+        begins it. Raises Unavailable.
+        """
 
         async def work() -> None:
             async with self._turn:
@@ -121,22 +125,21 @@ class LogStore:
 
         await asyncio.shield(asyncio.ensure_future(work()))
 
-    async def _advance(self, renew: Callable[[Books], Books] | None = None) -> None:
-        books = renew(self.books) if renew else self.books
-        number = books.active.number + 1
-        begun = replace(books, segments=(*books.segments, Segment(number, books.epoch)))
-        begun, empty = accounts.without_empty(begun)
+    async def _advance(self, renew: Work | None = None) -> None:
         active = self.books.active.number
+        segments = (*self.books.segments, Segment(active + 1, self.books.epoch))
+        begun, empty = accounts.without_empty(replace(self.books, segments=segments))
 
-        def work() -> None:
+        def work() -> Books:
             with self.files.reading(active) as connection:
                 checkpoints = _checkpoints(connection)
-            self.files.advance(begun, checkpoints)
+            books = self.files.advance(begun, checkpoints, renew)
             self.files.drop(segment.number for segment in empty)
+            return books
 
-        await self._runtime.offload(work)
+        books: Books = await self._runtime.offload(work)
         self.rolls += 1
-        self._take_up(begun)
+        self._take_up(books)
 
     async def read(self, wanted: Ranges, bytes_max: int, chunks_max: int) -> list[Chunk]:
         """Sound chunks of the current epoch, oldest first; at least one if there is any.
@@ -252,6 +255,10 @@ class LogStore:
     def abandon(self) -> None:
         """Let go of the files as a killed process would. For simulations."""
         self.files.abandon()
+
+
+def _bytes_of(held: Mapping[str, Sum]) -> int:
+    return sum(each.stored_bytes for each in held.values())
 
 
 def _held_after(held: dict[str, Sum], before: Books, after: Books) -> dict[str, Sum]:

@@ -38,6 +38,12 @@ class Quota:
         if sum(self.floors.values()) > 1:
             raise ValueError("the floors of all signals together are more than the whole buffer")
 
+    @property
+    def easy_bytes(self) -> int:
+        """Up to here anybody may enter, and nobody has to look closer."""
+        reserved = sum(self.floor_bytes(signal) for signal in self.floors)
+        return 0 if self.ceilings else self.bytes_max - reserved
+
     def floor_bytes(self, signal: Signal) -> int:
         """What is kept free for a signal, however full the rest is."""
         return int(self.floors.get(signal, 0.0) * self.bytes_max)

@@ -2,6 +2,7 @@
 everything else is full."""
 
 import os
+import shutil
 from pathlib import Path
 
 from shared.records import MIB
@@ -9,6 +10,7 @@ from shared.records import MIB
 FILE_NAME = "reserve"
 RESERVE_BYTES = 4 * MIB  # Some hundred gap records and releases, and a new file for the log.
 ROOM_FACTOR = 8  # Laid in again only when the disk is well clear of the edge.
+ASK_SECONDS = 1.0
 
 
 class Reserve:
@@ -38,3 +40,19 @@ class Reserve:
     def give_up(self) -> None:
         """Free the room for what must succeed now."""
         self._path.unlink(missing_ok=True)
+
+
+class FreeSpace:
+    """How much room the disk has, asked for at most once a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bytes = 0
+        self._asked_at: float | None = None
+
+    def bytes_at(self, now: float) -> int:
+        """Free bytes at a time of the monotonic clock, in seconds. Raises OSError."""
+        if self._asked_at is None or now - self._asked_at >= ASK_SECONDS:
+            self._asked_at = now
+            self._bytes = shutil.disk_usage(self._folder).free
+        return self._bytes

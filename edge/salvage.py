@@ -21,7 +21,7 @@ from edge.schema import SEGMENT_MIGRATIONS
 from edge.segments import begin_file, numbers_in, path_of, remove_file, settle_wal
 from shared.ranges import NOTHING, Ranges, of_seqs
 from shared.records import GENESIS_HASH, Checkpoint, Chunk
-from shared.sqlite import open_reader, open_writer
+from shared.sqlite import open_reader, open_writer, sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ def open_folder(folder: Path, fresh_epoch: str, synchronous: str) -> Opened:
     Raises sqlite3.Error or OSError only when nothing can be written there.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    sync_folder(folder.parent)
+    is_used, numbers = any(folder.iterdir()), numbers_in(folder)
     survey = _survey(folder, synchronous)
     for number in survey.empty:
         remove_file(folder, number)
@@ -75,6 +77,8 @@ def open_folder(folder: Path, fresh_epoch: str, synchronous: str) -> Opened:
         opened = Opened(survey.books)
     else:
         opened = _begin(folder, survey, fresh_epoch, synchronous)
+        if is_used and not numbers:
+            opened = replace(opened, findings=("no file of the log is left: a new one begins",))
     _tidy(folder, opened.books, synchronous)
     return opened
 
@@ -98,6 +102,9 @@ def _survey(folder: Path, synchronous: str) -> _Survey:
 def _load(path: Path, synchronous: str) -> tuple[Books | None, int | None]:
     connection = open_writer(path, SEGMENT_MIGRATIONS, synchronous)
     try:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
         return chunk_table.load_books(connection), chunk_table.successor(connection)
     finally:
         connection.close()

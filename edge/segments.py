@@ -44,11 +44,14 @@ def begin_file(
     checkpoints: Iterable[Checkpoint],
     synchronous: str,
     chunks: Iterable[Chunk] = (),
-) -> None:
+    renew: Callable[[sqlite3.Connection, Books], Books] | None = None,
+) -> Books:
     """Make the file of a new segment with the state of the buffer in it; durable on return."""
     connection = open_writer(path_of(folder, number), SEGMENT_MIGRATIONS, synchronous)
     try:
         connection.execute("BEGIN IMMEDIATE")
+        if renew is not None:
+            books = renew(connection, books)
         chunk_table.save_books(connection, None, books)
         chunk_table.save_checkpoints(connection, checkpoints)
         for chunk in chunks:
@@ -57,6 +60,7 @@ def begin_file(
     finally:
         connection.close()
     sync_folder(folder)
+    return books
 
 
 def file_bytes(folder: Path) -> int:
@@ -133,15 +137,21 @@ class SegmentFiles:
             if connection is not None:
                 connection.close()
 
-    def advance(self, books: Books, checkpoints: Iterable[Checkpoint]) -> None:
+    def advance(
+        self,
+        books: Books,
+        checkpoints: Iterable[Checkpoint],
+        renew: Callable[[sqlite3.Connection, Books], Books] | None = None,
+    ) -> Books:
         """Begin the file of the last segment in `books` and close the one before. Blocks."""
         number = books.active.number
-        begin_file(self.folder, number, books, checkpoints, self._synchronous)
+        begun = begin_file(self.folder, number, books, checkpoints, self._synchronous, renew=renew)
         fresh = self._open_active(number)
         with self._gate:
             former, self._active, self._number = self._active, fresh, number
             former.close()
         _name_successor(former.path, number)
+        return begun
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Remove files; what they held is safe or declared lost. Blocks."""

@@ -3,12 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.receive.alert_config import read_alert_rules
+from edge.receive.alert_rule import DEFAULT_RULES, AlertRule
+from edge.receive.scrape_target import Target, read_targets
+from edge.receive.scrub_rules import ScrubRule, read_scrub_rules
+from edge.receive.tail_rule import TailRule, read_tail_rules
 from shared import readers
 from shared.address import HUB_PORT, OTLP_PORT, Address, is_loopback
 from shared.machine import machine_name
 from shared.settings import option
+from shared.signals import Signal
 
 MIB = 1024 * 1024
+SYSLOG_PORT = 5514
+SIGNALS = tuple(Signal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,39 @@ class EdgeSettings:
         "", "secret shared by all hubs and edges", readers.text, env=("CLUSTER_KEY",), secret=True
     )
     # No file is read unasked.
-    tail: tuple[Path, ...] = option((), "log files to follow", readers.paths, env=("TAIL",))
+    tail: tuple[TailRule, ...] = option(
+        (), "log files to follow, by path or pattern", read_tail_rules, env=("TAIL",)
+    )
+    # Nothing is listened on unasked; 5514 needs no rights, unlike the 514 of old.
+    syslog_udp: Address | None = option(
+        None, "host:port to take in syslog over UDP", readers.listening(SYSLOG_PORT)
+    )
+    syslog_tcp: Address | None = option(
+        None, "host:port to take in syslog over TCP", readers.listening(SYSLOG_PORT)
+    )
+    # Old senders write their local time without a zone.
+    syslog_utc_offset_seconds: float = option(
+        0.0, "what to add to UTC for syslog times without a zone", readers.seconds
+    )
+    # No program is asked unasked.
+    scrape: tuple[Target, ...] = option(
+        (), "Prometheus targets, as URL, host:port or JOB=host:port/path", read_targets
+    )
+    # The usual pace of Prometheus.
+    scrape_seconds: float = option(15.0, "time between two scrapes of a target", readers.seconds)
+    scrape_timeout_seconds: float = option(
+        10.0, "how long a target may take to answer", readers.seconds
+    )
+    # What breaks most machines is watched without being told.
+    alerts: tuple[AlertRule, ...] = option(
+        DEFAULT_RULES, "alert rules: on, off, or a list of tables", read_alert_rules
+    )
+    # Only the owner of the machine knows what must not leave it.
+    scrub: tuple[ScrubRule, ...] = option(
+        (), "what to drop, redact or remove before it is kept: a list of tables", read_scrub_rules
+    )
+    # The journal may hold what its owner wants to stay on the machine.
+    journal: bool = option(False, "1 follows the systemd journal", readers.switch)
     # Fine enough to see a spike, coarse enough to cost nothing.
     host_metrics_seconds: float = option(
         10.0, "time between two measurements of this machine; 0 turns them off", readers.seconds
@@ -52,6 +92,22 @@ class EdgeSettings:
     # Days of a quiet machine, hours of a loud one, and small beside any disk of today.
     buffer_bytes_max: int = option(
         500 * MIB, "room for what no hub has confirmed yet", readers.size_bytes
+    )
+    # What was once acknowledged is not given up unless the owner of the machine prefers fresh data.
+    buffer_policy: str = option(
+        "reject",
+        "what a full buffer does: reject new data, or shed the oldest of the least important",
+        readers.one_of("reject", "shed"),
+    )
+    # An alert is small, and the last thing to be turned away because a log file was loud.
+    buffer_floors: dict[str, float] = option(
+        lambda: {"events": 0.02},
+        "shares of the buffer that are kept free for a signal, as in events=0.02",
+        readers.shares(*SIGNALS),
+    )
+    # Whoever has one loud signal knows it, and we do not.
+    buffer_ceilings: dict[str, float] = option(
+        dict, "shares of the buffer that a signal may take at most", readers.shares(*SIGNALS)
     )
     # Told "stored" must survive a power cut; NORMAL is faster and may lose the last moments.
     synchronous: str = option(
@@ -93,5 +149,14 @@ class EdgeSettings:
                 "encryption: set INSECURE=1 to allow it on a network that you trust, "
                 "or listen on 127.0.0.1"
             )
+        for name in ("syslog_udp", "syslog_tcp"):
+            address = getattr(self, name)
+            if address is not None and not is_loopback(address.host) and not self.insecure:
+                raise ValueError(
+                    f"{name} {address} can be reached from other machines without encryption: "
+                    "set INSECURE=1 to allow it on a network that you trust"
+                )
+        if sum(self.buffer_floors.values()) > 1:
+            raise ValueError("buffer_floors add up to more than the whole buffer")
         if not self.masters:
             raise ValueError("masters is empty: name at least one hub, as in MASTERS=10.0.0.1")

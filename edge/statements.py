@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from edge.chunk_table import Packed
 from shared.codec import compress
-from shared.otlp_make import Event, Scalar, event_part
+from shared.otlp_make import Event, event_part
 from shared.records import Gap
+from shared.signals import Scalar
 
 SCOPE = "headwater.buffer"
 

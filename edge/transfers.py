@@ -8,7 +8,7 @@ import msgspec
 
 from edge import books as accounts
 from edge import chunk_table
-from edge.books import Books, Sum
+from edge.books import Books, Segment, Sum
 from edge.chunk_table import Packed, repack
 from shared.ranges import Ranges
 from shared.records import Chunk
@@ -38,11 +38,12 @@ def take_out_of(number: int, gone: Ranges, sums: Mapping[str, Sum], fate: str) -
 
 
 def renewed(books: Books, epoch: str) -> Books:
-    """The books at the beginning of a new life of the log; its first file is yet to be begun."""
+    """The books at the beginning of a new life of the log, in a file that was just begun."""
     totals = msgspec.structs.replace(
         books.totals, head_seq=0, head_hash=accounts.Totals().head_hash
     )
-    return replace(books, epoch=epoch, totals=totals)
+    segments = (*books.segments[:-1], Segment(books.active.number, epoch))
+    return replace(books, epoch=epoch, totals=totals, segments=segments)
 
 
 def rewrite(origin: str, number: int, chunks: Sequence[Chunk]) -> Work:

@@ -2,15 +2,47 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from shared.errors import BadInput, Refused
+from shared.ranges import RANGES_MAX, SEQ_MAX
 from shared.receipt import ChunkOutcome, Outcome
-from shared.records import Chunk, Encoding, Signal
+from shared.records import Chunk, ChunkHeader, Encoding, Gap, Signal
 
 _SIGNALS = frozenset(signal.value for signal in Signal)
 _ENCODINGS = frozenset(encoding.value for encoding in Encoding)
 _TIME_NS_MAX = 2**63 - 1
 _COUNT_MAX = 2**40  # Beyond any chunk, and a log of them still adds up within 64 bits.
+_TIME_MS_MAX = 2**53
+_NAME_LENGTH_MAX = 64
+GAPS_MAX = 256  # A header declares one to a handful; it is read into memory as a whole.
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A held chunk as a link of the chain of its log; `previous_hash` is None when it cannot be read."""
+
+    hash: bytes
+    previous_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A chunk that contradicts what is held of the same log: two machines write under one name."""
+
+    chunk: Chunk
+    held_seq: int
+    held_hash: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The outcome of each chunk of one log, in order, and what follows from it."""
+
+    outcomes: tuple[ChunkOutcome, ...]
+    fresh: tuple[Chunk, ...]
+    conflicts: tuple[Conflict, ...]
 
 
 def check_integrity(chunks: Sequence[Chunk]) -> None:
@@ -32,37 +64,65 @@ def check_sender(chunks: Sequence[Chunk], node_id: str) -> None:
             raise BadInput("one batch holds chunks of one epoch only")
 
 
-def judge(chunk: Chunk, held_hash: bytes | None) -> ChunkOutcome:
-    """The outcome of one chunk, given the hash held under its key, if any."""
-    seq = chunk.header.seq
-    if held_hash is not None:
-        if held_hash == chunk.hash:
-            return ChunkOutcome(seq, Outcome.DUPLICATE)
-        return ChunkOutcome(seq, Outcome.REJECTED, "cloned_origin: other bytes under the same key")
-    reason = _what_is_wrong(chunk)
-    if reason:
-        return ChunkOutcome(seq, Outcome.REJECTED, reason)
-    return ChunkOutcome(seq, Outcome.ACCEPTED)
+def judge(chunk: Chunk, held: Mapping[int, Link]) -> ChunkOutcome:
+    """The outcome of one chunk, given what is held at its own number and next to it."""
+    return judge_all([chunk], held).outcomes[0]
 
 
-def judge_all(
-    chunks: Sequence[Chunk], held: Mapping[int, bytes]
-) -> tuple[tuple[ChunkOutcome, ...], list[Chunk]]:
-    """The outcome of each chunk of one log, and the chunks to store; `held` maps seq to hash."""
+def judge_all(chunks: Sequence[Chunk], held: Mapping[int, Link]) -> Judgement:
+    """Judge chunks of one log in order; `held` has what is held at their numbers and next to them."""
     known = dict(held)
+    refused: dict[bytes, Conflict] = {}
     outcomes: list[ChunkOutcome] = []
     fresh: list[Chunk] = []
     for chunk in chunks:
-        outcome = judge(chunk, known.get(chunk.header.seq))
-        outcomes.append(outcome)
-        if outcome.outcome is Outcome.ACCEPTED:
-            fresh.append(chunk)
-            known[chunk.header.seq] = chunk.hash
-    return tuple(outcomes), fresh
+        seq = chunk.header.seq
+        if seq in known and known[seq].hash == chunk.hash:
+            outcomes.append(ChunkOutcome(seq, Outcome.DUPLICATE))
+            continue
+        conflict = contradiction(chunk, known) or _of_refused(chunk, refused)
+        if conflict:
+            refused[chunk.hash] = conflict
+        reason = conflict.reason if conflict else what_is_wrong(chunk.header)
+        if reason:
+            outcomes.append(ChunkOutcome(seq, Outcome.REJECTED, reason))
+            continue
+        outcomes.append(ChunkOutcome(seq, Outcome.ACCEPTED))
+        fresh.append(chunk)
+        known[seq] = Link(chunk.hash, chunk.header.previous_hash)
+    return Judgement(tuple(outcomes), tuple(fresh), tuple(refused.values()))
 
 
-def _what_is_wrong(chunk: Chunk) -> str:
-    header = chunk.header
+def contradiction(chunk: Chunk, held: Mapping[int, Link]) -> Conflict | None:
+    """What held chunk says that this one cannot be of the same log, if any does.
+
+    The chain of hashes tells a clone even where it does not use the same number: the chunk before
+    must be the one that this chunk follows, and the chunk after must follow this one.
+    """
+    seq = chunk.header.seq
+    mine, before, after = (held.get(number) for number in (seq, seq - 1, seq + 1))
+    if mine is not None and mine.hash != chunk.hash:
+        return Conflict(chunk, seq, mine.hash, "cloned_origin: other bytes under the same key")
+    if before is not None and before.hash != chunk.header.previous_hash:
+        text = f"cloned_origin: it does not follow the chunk held at {seq - 1}"
+        return Conflict(chunk, seq - 1, before.hash, text)
+    if after is not None and after.previous_hash not in (None, chunk.hash):
+        text = f"cloned_origin: the chunk held at {seq + 1} does not follow it"
+        return Conflict(chunk, seq + 1, after.hash, text)
+    return None
+
+
+def _of_refused(chunk: Chunk, refused: Mapping[bytes, Conflict]) -> Conflict | None:
+    """A batch of a clone is refused from its first contradiction on, not just around it."""
+    first = refused.get(chunk.header.previous_hash)
+    if first is None:
+        return None
+    text = f"cloned_origin: it follows a chunk that contradicts the one held at {first.held_seq}"
+    return Conflict(chunk, first.held_seq, first.held_hash, text)
+
+
+def what_is_wrong(header: ChunkHeader) -> str:
+    """Why no hub can keep a chunk with this header; empty when one can."""
     if header.signal not in _SIGNALS:
         return f"unknown_signal: {header.signal[:50]}"
     if header.encoding not in _ENCODINGS:
@@ -75,6 +135,43 @@ def _what_is_wrong(chunk: Chunk) -> str:
         return "bad_length: counts are at most 2^40"
     if not (0 <= header.time_min_ns <= _TIME_NS_MAX and 0 <= header.time_max_ns <= _TIME_NS_MAX):
         return "bad_time: event times must be 0 to 2^63-1 nanoseconds"
-    if len(header.origin) > 64 or len(header.epoch) > 64:
+    if len(header.origin) > _NAME_LENGTH_MAX or len(header.epoch) > _NAME_LENGTH_MAX:
         return "bad_key: origin and epoch are at most 64 characters"
+    return _wrong_gaps(header) or _wrong_predecessor(header)
+
+
+def _wrong_gaps(header: ChunkHeader) -> str:
+    if len(header.gaps) > GAPS_MAX:
+        return f"bad_gap: a header declares at most {GAPS_MAX} gaps, not {len(header.gaps)}"
+    ranges = sum(len(gap.ranges) for gap in header.gaps)
+    if ranges > RANGES_MAX:
+        return f"bad_gap: a header declares at most {RANGES_MAX} ranges, not {ranges}"
+    reasons = (_wrong_gap(gap, header.seq) for gap in header.gaps)
+    return next((f"bad_gap: {reason}" for reason in reasons if reason), "")
+
+
+def _wrong_gap(gap: Gap, seq: int) -> str:
+    if not (0 < len(gap.signal) <= _NAME_LENGTH_MAX and 0 < len(gap.reason) <= _NAME_LENGTH_MAX):
+        return "signal and reason are 1 to 64 characters"
+    if not gap.ranges:
+        return "it names no range"
+    if any(not 1 <= first <= last for first, last in gap.ranges):
+        return "a range is a pair [first, last] with 1 <= first <= last"
+    if any(last >= seq for _, last in gap.ranges):
+        return "a chunk declares the loss of earlier chunks only"
+    if any(not 0 <= count <= _COUNT_MAX for count in (gap.chunks, gap.records, gap.stored_bytes)):
+        return "counts are 0 to 2^40"
+    if any(not 0 <= time_ms <= _TIME_MS_MAX for time_ms in (gap.since_ms, gap.until_ms)):
+        return "times are 0 to 2^53 milliseconds"
+    return ""
+
+
+def _wrong_predecessor(header: ChunkHeader) -> str:
+    if header.predecessor is None:
+        return ""
+    epoch, seq = header.predecessor
+    if not 0 < len(epoch) <= _NAME_LENGTH_MAX or not 0 <= seq <= SEQ_MAX:
+        return "bad_predecessor: it is an epoch of 1 to 64 characters and its last number"
+    if epoch == header.epoch:
+        return "bad_predecessor: an epoch does not follow itself"
     return ""

@@ -35,6 +35,7 @@ async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event
         [peer.url for peer in settings.peers],
         settings.cluster_key,
         read_or_create_secret(settings.data / TOKEN_FILE),
+        backlog_bytes_per_s=settings.backlog_bytes_per_s,
     )
     hub = await Hub.open(config, runtime)
     presence = {"hub_id": settings.hub_id, "url": settings.url, "pid": os.getpid()}

@@ -14,7 +14,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub import gossip
 from hub.accept import check_integrity, check_sender
+from hub.audit import Audit
 from hub.calls import DEADLINE_SECONDS_MAX, HOPS_MAX, Calls
+from hub.crowd import Crowd
 from hub.links import Links, LinkSession
 from hub.mesh import Mesh
 from hub.registry import Registry
@@ -27,7 +29,7 @@ from shared.envelope import BATCH_BYTES_MAX, CHUNKS_MAX, MEDIA_TYPE, read_batch,
 from shared.errors import BadInput, Refused, RpcError, TooLarge, Unreachable, UnsupportedType
 from shared.ranges import Ranges, from_wire, of_spans
 from shared.readers import NAME
-from shared.receipt import PushReply, write_reply
+from shared.receipt import PushReply, Receipt, write_reply
 from shared.records import KIB, MIB
 from shared.runtime import Runtime
 from shared.security import fingerprint, same_secret
@@ -85,6 +87,7 @@ class EdgeDoors:
     links: Links
     mesh: Mesh
     runtime: Runtime
+    crowd: Crowd
     counters: Counter[str] = field(default_factory=Counter)
 
     async def heartbeat(self, request: Request) -> Response:
@@ -100,12 +103,15 @@ class EdgeDoors:
         self.mesh.tell_soon()
         self.counters["heartbeats"] += 1
         log_key = (node_id, beat.epoch)
+        have, proofs = await self.store.proven(log_key)
         reply = BeatReply(
             self.hub_id,
             self.registry.interval_seconds,
-            self.store.have(log_key).to_wire(),
-            self.store.safe(log_key).to_wire(),
+            have.to_wire(),
+            (self.store.safe(log_key) & have).to_wire(),
             self.mesh.peers.named(),
+            proofs,
+            self.crowd.credit_bytes_per_s(now),
         )
         return Response(beats.write(reply), media_type="application/json")
 
@@ -117,14 +123,22 @@ class EdgeDoors:
         batch = read_batch(await read_body(request, BATCH_BYTES_MAX))
         check_sender(batch.chunks, node_id)
         await self.runtime.offload(lambda: check_integrity(batch.chunks))
-        receipt = await self.store.accept(batch.name, batch.chunks)
+        sender = f"{node_id} at {request.client.host}" if request.client else node_id
+        receipt = await self.store.accept(batch.name, batch.chunks, sender)
+        self._count(receipt)
+        key = (receipt.origin, receipt.epoch)
+        have, proofs = await self.store.proven(key)
+        safe = self.store.safe(key) & have
+        credit = self.crowd.credit_bytes_per_s(asyncio.get_running_loop().time())
+        reply = PushReply(self.hub_id, receipt, have.to_wire(), safe.to_wire(), proofs, credit)
+        return Response(write_reply(reply), media_type="application/json")
+
+    def _count(self, receipt: Receipt) -> None:
         self.counters["batches"] += 1
         for outcome in receipt.outcomes:
             self.counters[f"chunks_{outcome.outcome}"] += 1
-        key = (receipt.origin, receipt.epoch)
-        have, safe = self.store.have(key), self.store.safe(key)
-        reply = PushReply(self.hub_id, receipt, have.to_wire(), safe.to_wire())
-        return Response(write_reply(reply), media_type="application/json")
+            if outcome.reason.startswith("cloned_origin"):
+                self.counters["chunks_cloned_origin"] += 1
 
     async def link(self, socket: WebSocket) -> None:
         """Keep the node's link until it ends."""
@@ -187,6 +201,7 @@ class PeerDoors:
     calls: Calls
     store_epoch: str
     stopping: asyncio.Event
+    audit: Audit
 
     async def gossip(self, request: Request) -> Response:
         """Exchange news about nodes."""
@@ -211,16 +226,19 @@ class PeerDoors:
         seconds = question.get("wait_seconds", 0)
         if isinstance(seconds, int | float) and self.store.head_arrival <= since:
             await self._wait_for_news(since, min(float(seconds), POLL_SECONDS_MAX))
-        page = await self.store.arrivals_after(since, HAVE_PAGE)
+        page = await self.store.announcements_after(since, HAVE_PAGE)
         spans: dict[LogKey, list[tuple[int, int]]] = {}
-        for key, seq, _ in page:
+        proofs: dict[LogKey, list[tuple[int, str]]] = {}
+        for key, seq, _, digest in page:
             spans.setdefault(key, []).append((seq, seq))
+            proofs.setdefault(key, []).append((seq, digest.hex()))
         return _json(
             {
                 "store_epoch": self.store_epoch,
                 "through": page[-1][2] if page else max(since, 0),
                 "head": self.store.head_arrival,
                 "have": [[*key, of_spans(seqs).to_wire()] for key, seqs in spans.items()],
+                "proofs": [[*key, hashes] for key, hashes in proofs.items()],
             }
         )
 
@@ -250,6 +268,29 @@ class PeerDoors:
         except RpcError as error:
             return _json(jsonrpc.error_answer(None, error))
         return _json(jsonrpc.result_answer(None, answer))
+
+    async def ledger(self, request: Request) -> Response:
+        """Answer a question about a ledger that a peer passes on; answers as JSON-RPC does."""
+        match _object(await read_body(request, 64 * KIB)):
+            case {"method": str(method), "params": dict(params)} if (
+                params.get("hub") == self.hub_id
+            ):
+                return await self._ledger(method, params)
+        raise BadInput(
+            f"a question for {self.hub_id} needs method, and params with this hub's name"
+        )
+
+    async def _ledger(self, method: str, params: dict[str, Any]) -> Response:
+        try:
+            answer = await self.audit.answer(method, params)
+        except RpcError as error:
+            return _json(jsonrpc.error_answer(None, error))
+        return _json(jsonrpc.result_answer(None, answer))
+
+    @property
+    def hub_id(self) -> str:
+        """The name of the hub that these doors belong to."""
+        return self.mesh.peers.own_id
 
     async def _call(self, order: dict[str, Any]) -> dict[str, Any]:
         match order:

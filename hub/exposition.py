@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,6 +18,8 @@ class Snapshot:
     nodes: dict[str, int]
     peer_lag_chunks: dict[str, int]
     peer_up: dict[str, bool]
+    gap_records: dict[str, int] = field(default_factory=dict)
+    """Records that edges have declared lost, by reason."""
 
 
 class HubCollector(Collector):
@@ -42,6 +44,8 @@ class HubCollector(Collector):
             "peer_lag_chunks", "Chunks of a peer not yet looked at", "peer", now.peer_lag_chunks
         )
         yield _labelled("peer_up", "1 when the peer answers", "peer", now.peer_up)
+        text = "Records in gaps that edges have declared"
+        yield _labelled("gap_records", text, "reason", now.gap_records)
 
 
 def _labelled(name: str, text: str, label: str, values: dict[str, int] | dict[str, bool]) -> Metric:

@@ -14,7 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from hub.audit import Audit
 from hub.calls import Calls
+from hub.credits import BUDGET_BYTES_PER_S, CreditLimits
+from hub.crowd import Crowd
 from hub.doors import EdgeDoors, PeerDoors
 from hub.exposition import Snapshot, exposition
 from hub.fleet import Fleet
@@ -65,6 +68,7 @@ class HubConfig:
     cluster_key: str
     admin_token: str
     synchronous: str = "FULL"
+    backlog_bytes_per_s: int = BUDGET_BYTES_PER_S
 
 
 class Hub:
@@ -145,6 +149,9 @@ class Hub:
             self._drop_peer,
         )
         calls = Calls(self.config.hub_id, self.links, self.peers, self.client, headers)
+        self.audit = Audit(self.config.hub_id, self.registry, self.store, self.mesh, self.runtime)
+        limits = CreditLimits(self.config.backlog_bytes_per_s)
+        self.crowd = Crowd(self.registry, self.store, limits)
         self.edge_doors = EdgeDoors(
             self.config.hub_id,
             self.registry,
@@ -152,9 +159,12 @@ class Hub:
             self.links,
             self.mesh,
             self.runtime,
+            self.crowd,
             self.counters,
         )
-        self.peer_doors = PeerDoors(self.store, self.mesh, calls, self.store_epoch, self.stopping)
+        self.peer_doors = PeerDoors(
+            self.store, self.mesh, calls, self.store_epoch, self.stopping, self.audit
+        )
         self.fleet = Fleet(
             self.registry,
             self.mesh,
@@ -169,7 +179,7 @@ class Hub:
         )
         self.vms = Vms(self.registry, calls, self.runtime, self.config.hub_id)
         methods = method_table(
-            self.fleet, self.vms, self.runtime, self.config.hub_id, self.store.reader
+            self.fleet, self.vms, self.audit, self.runtime, self.config.hub_id, self.store.reader
         )
         self.rpc = Rpc(methods, self.counters)
 
@@ -291,6 +301,7 @@ class Hub:
             RouteSpec("/peer/have", ("POST",), "peer", peer.have),
             RouteSpec("/peer/chunks", ("POST",), "peer", peer.chunks),
             RouteSpec("/peer/call", ("POST",), "peer", peer.call),
+            RouteSpec("/peer/ledger", ("POST",), "peer", peer.ledger),
         ]
 
     def routes(self, pages: Sequence[RouteSpec] = ()) -> list[Route | WebSocketRoute]:
@@ -325,9 +336,21 @@ class Hub:
                 "records": mine.records,
                 "stored_bytes": mine.stored_bytes,
                 "links": mine.links,
+                **self._ledger_gauges(),
                 "uptime_seconds": (self.runtime.wall_ms() - mine.started_ms) / 1000,
             },
             dict(states),
             {peer.key: peer.lag_chunks for peer in peers},
             {peer.key: peer.state(now) == "alive" for peer in peers},
+            dict(self.store.losses.records_by_reason),
         )
+
+    def _ledger_gauges(self) -> dict[str, float]:
+        losses = self.store.losses
+        return {
+            "conflicts": losses.conflicts,
+            "conflict_chunks": losses.kept_beside,
+            "undeclared_holes": self.store.holes,
+            "edges_with_backlog": self.crowd.edges_with_backlog,
+            "credit_bytes_per_second": self.crowd.credit or 0.0,
+        }

@@ -18,8 +18,7 @@ from hub.store.hub_table import StoredPeer
 from shared.backoff import Backoff, backoff_seconds
 from shared.envelope import BATCH_BYTES_MAX, read_batch
 from shared.errors import BadInput, HeadwaterError, Unreachable
-from shared.ranges import Ranges, from_wire, of_seqs
-from shared.receipt import Outcome
+from shared.ranges import NOTHING, Ranges, from_wire, of_seqs
 from shared.records import MIB
 from shared.runtime import HttpClient, HttpReply, Runtime
 from shared.tasks import Bell
@@ -108,7 +107,7 @@ class Mesh:
         message = Gossip(
             self.describe(), instance, since, through, records, self.peers.named(), sent_ms
         )
-        reply = await self._post(
+        reply = await self.post(
             peer, "/peer/gossip", gossip.write(message), GOSSIP_TIMEOUT_SECONDS, "application/json"
         )
         answer = gossip.read(reply.body)
@@ -216,11 +215,13 @@ class Mesh:
             "since": peer.pulled_arrival,
             "wait_seconds": POLL_SECONDS,
         }
-        reply = await self._post(
+        reply = await self.post(
             peer, "/peer/have", orjson.dumps(question), POLL_SECONDS + POLL_MARGIN_SECONDS
         )
-        store_epoch, through, head, theirs = _read_have(reply.body)
-        lacking = missing(theirs, self.store.held)
+        store_epoch, through, head, theirs, announced = _read_have(reply.body)
+        # What is here under the same key but with other bytes must come too: our next question will
+        # say that everything up to `through` is on this disk.
+        lacking = _joined(missing(theirs, self.store.held), await self.store.differing(announced))
         while lacking:
             lacking = await self._fetch(peer, lacking)
         peer.store_epoch, peer.pulled_arrival, peer.head_arrival = store_epoch, through, head
@@ -238,7 +239,7 @@ class Mesh:
         """Fetch one page of what we lack; returns what is lacking still."""
         wanted = [[*key, ranges.to_wire()] for key, ranges in lacking.items()]
         body = orjson.dumps({"wanted": wanted, "bytes_max": PULL_BYTES})
-        reply = await self._post(peer, "/peer/chunks", body, PULL_TIMEOUT_SECONDS)
+        reply = await self.post(peer, "/peer/chunks", body, PULL_TIMEOUT_SECONDS)
         if not reply.body:
             gone = sum(ranges.count for ranges in lacking.values())
             peer.chunks_gone += gone
@@ -246,10 +247,11 @@ class Mesh:
             return {}
         chunks = read_batch(reply.body, BATCH_BYTES_MAX).chunks
         check_integrity(chunks)
-        outcomes = await self.store.keep(chunks)
-        for chunk, outcome in zip(chunks, outcomes, strict=True):
-            if outcome.outcome is Outcome.REJECTED:
-                log.error("chunk %s of %s: %s", outcome.seq, chunk.header.origin, outcome.reason)
+        outcomes = await self.store.keep(chunks, peer.key)
+        beside = [outcome for outcome in outcomes if not outcome.held]
+        if beside:
+            text = "%d chunks of %s cannot be part of their logs and are kept beside them: %s"
+            log.error(text, len(beside), peer.key, beside[0].reason)
         came: dict[LogKey, list[int]] = {}
         for chunk in chunks:
             came.setdefault((chunk.header.origin, chunk.header.epoch), []).append(chunk.header.seq)
@@ -258,7 +260,7 @@ class Mesh:
             raise BadInput(f"{peer.key} sent chunks that nobody asked for")
         return left
 
-    async def _post(
+    async def post(
         self,
         peer: Peer,
         path: str,
@@ -266,6 +268,7 @@ class Mesh:
         seconds: float,
         content_type: str = "application/json",
     ) -> HttpReply:
+        """The reply of a peer to a message; raises Unreachable when there is none but an error."""
         reply = await self.client.request(
             "POST",
             f"{peer.url}{path}",
@@ -280,13 +283,27 @@ class Mesh:
         return reply
 
 
-def _read_have(body: bytes) -> tuple[str, int, int, dict[LogKey, Ranges]]:
+def _joined(one: dict[LogKey, Ranges], other: dict[LogKey, Ranges]) -> dict[LogKey, Ranges]:
+    keys = one.keys() | other.keys()
+    return {key: one.get(key, NOTHING) | other.get(key, NOTHING) for key in sorted(keys)}
+
+
+Announced = dict[LogKey, dict[int, bytes]]
+"""The hashes of announced chunks. A peer of an older version names none."""
+
+
+def _read_have(body: bytes) -> tuple[str, int, int, dict[LogKey, Ranges], Announced]:
     try:
         value = orjson.loads(body)
         theirs = {
             (str(origin), str(epoch)): from_wire(spans) for origin, epoch, spans in value["have"]
         }
-        return str(value["store_epoch"]), int(value["through"]), int(value["head"]), theirs
+        announced = {
+            (str(origin), str(epoch)): {int(seq): bytes.fromhex(text) for seq, text in hashes}
+            for origin, epoch, hashes in value.get("proofs", [])
+        }
+        through, head = int(value["through"]), int(value["head"])
+        return str(value["store_epoch"]), through, head, theirs, announced
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"the peer's answer to 'what do you have' cannot be read: {error}"

@@ -7,12 +7,17 @@ from typing import Any
 import msgspec
 
 from hub import params
+from hub.audit import Audit
 from hub.describe import describe_node
 from hub.fleet import Fleet
+from hub.letters import PARAMS as LETTER_PARAMS
+from hub.letters import SUMMARIES, Letters
 from hub.query import params as query_params
 from hub.query.coverage import backlog_of, coverage
 from hub.query.methods import METHODS as QUERIES
+from hub.query.metrics import RANGE_SECONDS_DEFAULT
 from hub.query.scan import ChunkReader
+from hub.query.times import NS_PER_S, TIME_NS_MAX, parse_time
 from hub.rpc import Handler, Method
 from hub.vms import CHANGES, READS, Vms
 from shared import __version__
@@ -44,11 +49,16 @@ OF_VM: Mapping[str, str] = {
 
 
 def method_table(
-    fleet: Fleet, vms: Vms, runtime: Runtime, hub_id: str, reader: Callable[[], ChunkReader]
+    fleet: Fleet,
+    vms: Vms,
+    audit: Audit,
+    runtime: Runtime,
+    hub_id: str,
+    reader: Callable[[], ChunkReader],
 ) -> dict[str, Method]:
     """Every method of a hub, by name."""
     table = {
-        "node.list": Method(_covered(fleet, hub_id, fleet.node_list), params.Nothing),
+        "node.list": Method(_covered(fleet, audit, hub_id, fleet.node_list), params.Nothing),
         "node.get": Method(fleet.node_get, params.OfNode),
         "node.drain": Method(fleet.node_drain, params.OfNode),
         "node.undrain": Method(fleet.node_undrain, params.OfNode),
@@ -59,10 +69,17 @@ def method_table(
         "edge.buffer": Method(fleet.edge_buffer, params.OfNode),
         "edge.drain": Method(fleet.edge_drain, params.DrainNode),
         "vm.list": Method(vms.list, params.ListVms),
+        "ledger.show": Method(audit.show, params.ShowLedger),
+        "ledger.verify": Method(audit.verify, params.VerifyLedger),
+        "ledger.conflicts": Method(audit.conflicts, params.ListConflicts),
     }
     for name, query in QUERIES.items():
-        handler = _covered(fleet, hub_id, _query(query, runtime, reader))
+        back_s = RANGE_SECONDS_DEFAULT if name.startswith("metric.") else None
+        handler = _covered(fleet, audit, hub_id, _query(query, runtime, reader), back_s)
         table[name] = Method(handler, QUERY_PARAMS[name], _first_line(query))
+    letters = Letters(fleet.calls)
+    for name, summary in SUMMARIES.items():
+        table[name] = Method(letters.method(name), LETTER_PARAMS[name], summary)
     for name in READS:
         table[name] = Method(_named(vms.read, name), None, OF_VM[name])
     for name in CHANGES:
@@ -112,8 +129,10 @@ def _query(query: Any, runtime: Runtime, reader: Callable[[], ChunkReader]) -> H
     return ask
 
 
-def _covered(fleet: Fleet, hub_id: str, handler: Handler) -> Handler:
-    """Say with each answer what it covers."""
+def _covered(
+    fleet: Fleet, audit: Audit, hub_id: str, handler: Handler, back_s: int | None = None
+) -> Handler:
+    """Say with each answer what it covers. Without a start, it looks back `back_s`, or at all."""
 
     async def answer(raw: dict[str, Any]) -> dict[str, Any]:
         result = await handler(raw)
@@ -122,11 +141,23 @@ def _covered(fleet: Fleet, hub_id: str, handler: Handler) -> Handler:
         nodes = [describe_node(registry, each, now) for each in registry.present()]
         backlogs = [backlog_of(node) for node in nodes]
         names = asked if isinstance(asked, list) else None
-        covered = coverage(hub_id, backlogs, names, fleet.runtime.wall_ns())
+        now_ns = fleet.runtime.wall_ns()
+        lost = await audit.lost(names, *_range_ms(raw, now_ns, back_s))
+        covered = coverage(hub_id, backlogs, names, now_ns, lost)
         return {**result, "coverage": covered}
 
     answer.__doc__ = handler.__doc__
     return answer
+
+
+def _range_ms(raw: Mapping[str, Any], now_ns: int, back_s: int | None) -> tuple[int, int]:
+    """The time that a question is about; its handler has checked it."""
+    start, end = raw.get("start"), raw.get("end")
+    end_ns = TIME_NS_MAX if end is None else parse_time(end, now_ns, "end")
+    start_ns = 0 if back_s is None else min(now_ns, end_ns) - back_s * NS_PER_S
+    if start is not None:
+        start_ns = parse_time(start, now_ns, "start")
+    return start_ns // 1_000_000, end_ns // 1_000_000 + 1
 
 
 def _named(handler: Any, name: str) -> Handler:

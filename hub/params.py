@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from shared.errors import RpcError
+from shared.ranges import SEQ_MAX
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -41,6 +42,32 @@ class DrainNode(Struct, forbid_unknown_fields=True):
     node: Name
     deadline_s: Annotated[float, Meta(ge=0, le=86400)] = 600.0
     request_id: Name | None = None
+
+
+class ShowLedger(Struct, forbid_unknown_fields=True):
+    """The ledger of a node, as this hub holds it or as another one does."""
+
+    node: Name
+    hub: Name | None = None
+
+
+class VerifyLedger(Struct, forbid_unknown_fields=True):
+    """Which numbers of which epochs of a node to check, and where the last page ended."""
+
+    node: Name
+    first: Annotated[int, Meta(ge=1, le=SEQ_MAX)] = field(default=1, name="from")
+    last: Annotated[int, Meta(ge=1, le=SEQ_MAX)] = field(default=SEQ_MAX, name="to")
+    epoch: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    hub: Name | None = None
+
+
+class ListConflicts(Struct, forbid_unknown_fields=True):
+    """The newest conflicts, of all nodes or of one."""
+
+    node: Name | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    hub: Name | None = None
 
 
 class ListVms(Struct, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.credits import BUDGET_BYTES_PER_S
 from shared import readers
 from shared.address import HUB_PORT, Address, bracketed, is_loopback, is_wildcard
 from shared.machine import machine_name
@@ -44,6 +45,12 @@ class HubSettings:
         "1 allows listening beyond this machine without TLS",
         readers.switch,
         env=("INSECURE",),
+    )
+    # What a hub on two cores commits beside live data; after an outage all edges come at once.
+    backlog_bytes_per_s: int = option(
+        BUDGET_BYTES_PER_S,
+        "bytes a second that all backlogs together may bring to this hub, 0 for no limit",
+        readers.size_bytes,
     )
     # What an operator wants to know later, without a line for every request.
     log_level: str = option(

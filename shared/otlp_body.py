@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from shared import otlp_json
 from shared.errors import BadInput
+from shared.otlp_weight import check_json, check_proto, family_of
 from shared.records import Encoding, Signal
 
 _MESSAGE: Mapping[Signal, type[Message]] = {
@@ -22,9 +23,15 @@ _MESSAGE: Mapping[Signal, type[Message]] = {
     Signal.TRACES: ExportTraceServiceRequest,
 }
 
+_FAMILY = {signal: family_of(message) for signal, message in _MESSAGE.items()}
+
 
 def read_proto(signal: Signal, body: bytes) -> Any:
-    """The request in a protobuf body; raises BadInput when it is malformed or nested too deeply."""
+    """The request in a protobuf body; raises BadInput when it is malformed or nested too deeply.
+
+    Raises TooLarge before a body of countless tiny messages can fill the memory.
+    """
+    check_proto(_FAMILY[signal], body)
     try:
         return _MESSAGE[signal].FromString(body)
     except DecodeError as error:
@@ -33,11 +40,18 @@ def read_proto(signal: Signal, body: bytes) -> Any:
         raise BadInput(f"{why}: {_plain(error)}") from error
 
 
+def read_json(signal: Signal, body: bytes) -> Any:
+    """The request in a JSON body as it arrives; raises BadInput, or TooLarge as read_proto does."""
+    check_json(body)
+    return otlp_json.read_request(signal, body)
+
+
 def open_body(signal: Signal, encoding: Encoding, body: bytes) -> Iterator[Any]:
     """Every request in a stored, decompressed body, in order; raises BadInput."""
     if encoding == Encoding.PROTO:
         yield read_proto(signal, body)
     else:
+        check_json(body)
         yield from otlp_json.read_requests(signal, body)
 
 

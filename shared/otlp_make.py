@@ -9,18 +9,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from shared.records import Encoding, Part, Signal
-
-Scalar = str | int | float | bool
-
-SEVERITIES: Mapping[str, int] = {
-    "trace": 1,
-    "debug": 5,
-    "info": 9,
-    "warn": 13,
-    "error": 17,
-    "fatal": 21,
-}
-"""The lowest number of each range of the OpenTelemetry log data model."""
+from shared.signals import SEVERITIES, Scalar
 
 
 @dataclass(frozen=True, slots=True)

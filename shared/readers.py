@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from shared.address import Address, parse_addresses
+from shared.address import Address, parse_address, parse_addresses
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62})")
 SIZE_UNITS = {
@@ -111,6 +111,40 @@ def addresses(value: object) -> tuple[Address, ...]:
         return parse_addresses(written)
     except ValueError as error:
         raise ValueError(f"a list of addresses, but {error}") from error
+
+
+def listening(default_port: int) -> Callable[[object], Address | None]:
+    """An address of this machine to listen on; nothing when there is none."""
+
+    def read(value: object) -> Address | None:
+        written = text(value)
+        try:
+            return parse_address(written, default_port) if written else None
+        except ValueError as error:
+            raise ValueError(f"host:port, but {error}") from error
+
+    return read
+
+
+def shares(*names: str) -> Callable[[object], dict[str, float]]:
+    """Parts of a whole, by name: a table, or NAME=0.1 with commas between."""
+
+    def read(value: object) -> dict[str, float]:
+        pairs = value.items() if isinstance(value, dict) else map(_pair, _items(value))
+        return {key: share for key, share in map(read_one, pairs) if key}
+
+    def read_one(pair: tuple[object, object]) -> tuple[str, float]:
+        key, share = str(pair[0]).strip(), _quantity(pair[1], {"": 1.0})
+        if key and (key not in names or share is None or not 0 <= share <= 1):
+            raise ValueError(f"shares from 0 to 1 for {', '.join(names)}, as in {names[0]}=0.1")
+        return key, share or 0.0
+
+    return read
+
+
+def _pair(item: str) -> tuple[str, str]:
+    key, _, share = item.partition("=")
+    return key, share
 
 
 def _items(value: object) -> Iterable[str]:

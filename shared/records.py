@@ -6,20 +6,13 @@ from enum import StrEnum
 
 import msgspec
 
+from shared.signals import Signal as Signal  # noqa: PLC0414  # Belongs to the records, too.
+
 KIB = 1024
 MIB = 1024 * KIB
 
 GENESIS_HASH = bytes(32)
 """The previous hash of the first chunk of an epoch."""
-
-
-class Signal(StrEnum):
-    """What kind of telemetry a chunk holds. Events are OTLP log records that carry an event name."""
-
-    LOGS = "logs"
-    METRICS = "metrics"
-    TRACES = "traces"
-    EVENTS = "events"
 
 
 class Encoding(StrEnum):

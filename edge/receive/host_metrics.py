@@ -16,8 +16,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from edge.receive.host_sample import Sample
-from shared.otlp_make import Scalar, key_values, resource_of
+from shared.otlp_make import key_values, resource_of
 from shared.records import Encoding, Part, Signal
+from shared.signals import Scalar
 
 SCOPE = "headwater.host"
 

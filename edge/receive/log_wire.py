@@ -11,8 +11,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from edge.receive.lines import Cut
-from shared.otlp_make import Scalar, key_values
+from shared.otlp_make import key_values
 from shared.records import Encoding, Part, Signal
+from shared.signals import Scalar
 
 PIECE = "headwater.line.piece"
 """Number of a piece, from 1 on, of a line that was too long or had not ended yet."""

@@ -8,13 +8,15 @@ from enum import Enum
 
 import msgspec
 
+from edge.receive.lines import Cut
+
 PRINT_BYTES_MAX = 1024
 """So much of its beginning tells one log file from the next, since lines carry times."""
 
 PRINT_BYTES_SURE_MIN = 256
 """With fewer, a fingerprint may stop before the first date."""
 
-_ROTATED = re.compile(r"^[._-]\d[\d._:T-]*$")
+ROTATED = re.compile(r"^[._-]\d[\d._:T-]*$")
 """What logrotate and its kin append to the name: .1, -20261121, .2026-11-21T03:00."""
 
 
@@ -23,6 +25,7 @@ class Place(msgspec.Struct, frozen=True):
 
     An inode number alone is no identity, since a new file often gets that of the one just deleted.
     So the SHA-256 of the first `print_bytes` bytes, all of them read already, goes with it.
+    `piece`, `stage` and `inside_line` are those of the cut that ended here.
     """
 
     device: int
@@ -31,6 +34,8 @@ class Place(msgspec.Struct, frozen=True):
     print_bytes: int = 0
     print_sha256: str = ""
     piece: int = 0
+    stage: str = ""
+    inside_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +67,23 @@ def is_begun_anew(place: Place, size: int, head: bytes) -> bool:
     return size < place.offset or not _has_print(place, head)
 
 
-def advance(place: Place, used_bytes: int, piece: int, head: bytes) -> Place:
-    """The place after some bytes, with a longer fingerprint while there is more to take."""
-    offset = place.offset + used_bytes
-    print_bytes = min(offset, PRINT_BYTES_MAX)
-    if print_bytes <= place.print_bytes or len(head) < print_bytes:
-        return msgspec.structs.replace(place, offset=offset, piece=piece)
-    held = fingerprint(head[:print_bytes])
-    return Place(place.device, place.inode, offset, print_bytes, held, piece)
+def advance(place: Place, cut: Cut, head: bytes) -> Place:
+    """The place after a cut, with a longer fingerprint while there is more to take."""
+    offset = place.offset + cut.used_bytes
+    print_bytes, held = place.print_bytes, place.print_sha256
+    longer = min(offset, PRINT_BYTES_MAX)
+    if longer > print_bytes and len(head) >= longer:
+        print_bytes, held = longer, fingerprint(head[:longer])
+    return Place(
+        place.device,
+        place.inode,
+        offset,
+        print_bytes,
+        held,
+        cut.piece,
+        cut.stage,
+        cut.inside_line,
+    )
 
 
 def judge_end(
@@ -101,7 +115,7 @@ def next_generation(base: str, done: Candidate, found: Sequence[Candidate]) -> C
     missed = [
         file
         for file in others
-        if _ROTATED.match(file.name.removeprefix(base))
+        if ROTATED.match(file.name.removeprefix(base))
         and file.modified_ns > done.modified_ns
         and file.head != done.head
     ]

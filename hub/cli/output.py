@@ -183,6 +183,10 @@ def finish(answer: Mapping[str, Any], found: int) -> None:
     if answer.get("cursor"):
         say(f"there is more: --cursor {answer['cursor']}")
     coverage = answer.get("coverage") or {}
+    lost = coverage.get("gaps") or {}
+    if lost.get("records"):
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in lost["reasons"].items())
+        say(f"declared lost by {', '.join(lost['nodes'])}: {lost['records']:,} records ({reasons})")
     missing = answer.get("missing_nodes") or coverage.get("missing_nodes") or []
     if answer.get("partial") or coverage.get("partial"):
         where = f"nothing from {', '.join(missing)}" if missing else "more is to come"

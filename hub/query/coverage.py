@@ -4,11 +4,14 @@ Pure: it judges what heartbeats said. A node that is silent may hold data of any
 word, so it makes an answer partial whatever its last beat said.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from hub.ledger import MOVED
 from hub.query.times import NS_PER_S, format_time
+from shared.records import Gap
 
 FRESH_SECONDS = 5.0
 """Data that is on its way for no longer than this is the normal case, and no reason to warn."""
@@ -63,12 +66,50 @@ def backlog_of(node: Mapping[str, Any]) -> Backlog:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class LostRecords:
+    """What nodes have declared lost in the time that was asked about."""
+
+    gaps: int = 0
+    records: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Records by reason."""
+    nodes: Sequence[str] = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        """As answers show it."""
+        return {
+            "count": self.gaps,
+            "records": self.records,
+            "reasons": dict(self.reasons),
+            "nodes": list(self.nodes),
+        }
+
+
+def lost_records(gaps: Iterable[tuple[str, Gap]]) -> LostRecords:
+    """The sum of gaps of several nodes, without those whose records are in other chunks."""
+    counted = [(node, gap) for node, gap in gaps if gap.reason not in MOVED]
+    reasons: Counter[str] = Counter()
+    for _, gap in counted:
+        reasons[gap.reason] += gap.records
+    nodes = sorted({node for node, _ in counted})
+    return LostRecords(len(counted), reasons.total(), dict(sorted(reasons.items())), nodes)
+
+
+NOTHING_LOST = LostRecords()
+
+
 def coverage(
-    hub_id: str, backlogs: Iterable[Backlog], asked: Collection[str] | None, now_ns: int
+    hub_id: str,
+    backlogs: Iterable[Backlog],
+    asked: Collection[str] | None,
+    now_ns: int,
+    lost: LostRecords = NOTHING_LOST,
 ) -> dict[str, Any]:
     """The Coverage of an answer about the asked nodes, or about all when none are named.
 
-    `complete_until` is None when a queried node never told what it holds, or is not known here.
+    `complete_until` is None when a queried node never told what it holds, or is not known here. What
+    is lost does not make an answer partial: asking again will not bring it.
     """
     queried = [held for held in backlogs if asked is None or held.node_id in asked]
     missing = sorted(set(asked or ()) - {held.node_id for held in queried})
@@ -79,6 +120,7 @@ def coverage(
         "behind": [_item(held) for held in behind],
         "missing_nodes": missing,
         "partial": bool(behind or missing),
+        "gaps": lost.to_wire(),
     }
 
 

@@ -2,27 +2,37 @@
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import msgspec
 
-from hub.accept import judge_all
-from shared.ranges import Ranges, from_wire, of_seqs
+from hub.accept import Conflict, Judgement, Link, judge_all
+from hub.store import ledger_table
+from hub.store.ledger_table import Refusal
+from shared.ranges import Ranges, from_wire, of_seqs, of_spans
 from shared.receipt import ChunkOutcome, Receipt, decode_receipt, encode_receipt
-from shared.records import Chunk, ChunkHeader, Signal, read_header
+from shared.records import Chunk, ChunkHeader, Gap, Signal, read_header
 
 LogKey = tuple[str, str]
 """Origin and epoch: one log."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
-    """What one commit added: (origin, epoch, seq, arrival) of each new chunk, in arrival order."""
+    """What one commit added: each new chunk in arrival order, and what the new ones say."""
 
-    arrivals: tuple[tuple[LogKey, int, int], ...]
-    records: int
-    stored_bytes: int
+    arrivals: list[tuple[LogKey, int, int]] = field(default_factory=list)
+    """(log, seq, arrival) of each new chunk."""
+    hashes: list[bytes] = field(default_factory=list)
+    """The hash of each new chunk."""
+    records: int = 0
+    stored_bytes: int = 0
+    gaps: list[tuple[LogKey, tuple[Gap, ...]]] = field(default_factory=list)
+    succeeded: list[LogKey] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    """The first conflict with each log."""
+    kept_beside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +45,24 @@ class HeldChunk:
 
 
 def accept_batch(
-    connection: sqlite3.Connection, name: str, chunks: Sequence[Chunk], received_ms: int
+    connection: sqlite3.Connection,
+    name: str,
+    chunks: Sequence[Chunk],
+    received_ms: int,
+    sender: str,
 ) -> tuple[Receipt, Stored]:
     """Judge and keep an edge's batch; a batch seen before gets its first receipt again."""
     row = connection.execute("SELECT receipt FROM receipt WHERE batch = ?", (name,)).fetchone()
     if row:
-        return decode_receipt(row[0]), Stored((), 0, 0)
-    outcomes, stored = keep(connection, chunks, received_ms)
+        return decode_receipt(row[0]), Stored()
     header = chunks[0].header
-    receipt = Receipt(name, header.origin, header.epoch, outcomes)
+    stored = Stored()
+    key = (header.origin, header.epoch)
+    judged = _keep_of_log(connection, key, chunks, received_ms, stored)
+    if judged.conflicts:
+        ledger_table.note_conflict(connection, judged.conflicts, sender, received_ms)
+        stored.conflicts.append(judged.conflicts[0])
+    receipt = Receipt(name, *key, judged.outcomes)
     connection.execute(
         "INSERT INTO receipt VALUES (?, ?, ?)", (name, encode_receipt(receipt), received_ms)
     )
@@ -51,39 +70,96 @@ def accept_batch(
 
 
 def keep(
-    connection: sqlite3.Connection, chunks: Sequence[Chunk], received_ms: int
+    connection: sqlite3.Connection, chunks: Sequence[Chunk], received_ms: int, peer: str
 ) -> tuple[tuple[ChunkOutcome, ...], Stored]:
-    """Judge chunks of any origins, store the new ones and note their ranges as received."""
+    """Judge chunks of any origins that a peer has accepted, and keep every one of them.
+
+    The edge was told that they are on a disk, and our next question will confirm that they are on
+    ours too; so what cannot be part of the log here is kept beside it.
+    """
     outcomes: list[ChunkOutcome] = []
-    arrivals: list[tuple[LogKey, int, int]] = []
-    records = stored_bytes = 0
+    stored = Stored()
     for key, group in groupby(chunks, key=_log_key):
         of_log = list(group)
-        judged, fresh = judge_all(of_log, _held_hashes(connection, key, of_log))
-        outcomes.extend(judged)
-        for chunk in fresh:
-            arrivals.append((key, chunk.header.seq, _insert(connection, chunk, received_ms)))
-            records += chunk.header.records
-            stored_bytes += chunk.header.stored_bytes
-        if fresh:
-            _note_received(connection, key, fresh)
-    return tuple(outcomes), Stored(tuple(arrivals), records, stored_bytes)
+        judged = _keep_of_log(connection, key, of_log, received_ms, stored)
+        outcomes.extend(judged.outcomes)
+        _keep_refused(connection, of_log, judged, received_ms, peer, stored)
+    return tuple(outcomes), stored
+
+
+def _keep_refused(
+    connection: sqlite3.Connection,
+    chunks: Sequence[Chunk],
+    judged: Judgement,
+    received_ms: int,
+    peer: str,
+    stored: Stored,
+) -> None:
+    refusals = [
+        Refusal(chunk, outcome.reason)
+        for chunk, outcome in zip(chunks, judged.outcomes, strict=True)
+        if not outcome.held
+    ]
+    kept = ledger_table.keep_beside(connection, refusals, peer, received_ms)
+    stored.kept_beside += len(kept)
+    # What is beside already was told of when it came first.
+    conflicts = [each for each in judged.conflicts if each.chunk.hash in kept]
+    if conflicts:
+        ledger_table.note_conflict(connection, conflicts, peer, received_ms)
+        stored.conflicts.append(conflicts[0])
+
+
+def _keep_of_log(
+    connection: sqlite3.Connection,
+    key: LogKey,
+    chunks: Sequence[Chunk],
+    received_ms: int,
+    stored: Stored,
+) -> Judgement:
+    """Judge chunks of one log, store the new ones and note their ranges as received."""
+    judged = judge_all(chunks, _held_links(connection, key, chunks))
+    for chunk in judged.fresh:
+        header = chunk.header
+        stored.arrivals.append((key, header.seq, _insert(connection, chunk, received_ms)))
+        stored.hashes.append(chunk.hash)
+        stored.records += header.records
+        stored.stored_bytes += header.stored_bytes
+        if header.gaps:
+            stored.gaps.append((key, header.gaps))
+        if header.predecessor is not None:
+            stored.succeeded.append((key[0], header.predecessor[0]))
+    if judged.fresh:
+        _note_received(connection, key, judged.fresh)
+        ledger_table.note(connection, key, judged.fresh, received_ms)
+    return judged
 
 
 def _log_key(chunk: Chunk) -> LogKey:
     return chunk.header.origin, chunk.header.epoch
 
 
-def _held_hashes(
+def _held_links(
     connection: sqlite3.Connection, key: LogKey, chunks: Sequence[Chunk]
-) -> dict[int, bytes]:
+) -> dict[int, Link]:
+    """What is held at the numbers of these chunks and next to them."""
     seqs = [chunk.header.seq for chunk in chunks]
-    rows = connection.execute(
-        "SELECT seq, hash FROM chunk WHERE origin = ? AND epoch = ? AND seq BETWEEN ? AND ?",
-        (*key, min(seqs), max(seqs)),
-    )
-    wanted = set(seqs)
-    return {seq: digest for seq, digest in rows if seq in wanted}
+    links: dict[int, Link] = {}
+    for first, last in of_spans((seq - 1, seq + 1) for seq in seqs).spans:
+        rows = connection.execute(
+            "SELECT seq, hash, header FROM chunk"
+            " WHERE origin = ? AND epoch = ? AND seq BETWEEN ? AND ?",
+            (*key, first, last),
+        )
+        for seq, digest, header_bytes in rows:
+            links[seq] = Link(digest, _previous_hash(header_bytes))
+    return links
+
+
+def _previous_hash(header_bytes: bytes) -> bytes | None:
+    try:
+        return read_header(header_bytes).previous_hash
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None  # Damage on this disk is for `ledger.verify` to tell, and stops no edge.
 
 
 def _insert(connection: sqlite3.Connection, chunk: Chunk, received_ms: int) -> int:
@@ -142,6 +218,18 @@ def arrivals_after(
         (arrival, limit),
     )
     return [((origin, epoch), seq, number) for origin, epoch, seq, number in rows]
+
+
+def announcements_after(
+    connection: sqlite3.Connection, arrival: int, limit: int
+) -> list[tuple[LogKey, int, int, bytes]]:
+    """What came after `arrival` as peers are told of it: log, seq, arrival and hash."""
+    rows = connection.execute(
+        "SELECT origin, epoch, seq, arrival, hash FROM chunk"
+        " WHERE arrival > ? ORDER BY arrival LIMIT ?",
+        (arrival, limit),
+    )
+    return [((row[0], row[1]), *row[2:]) for row in rows]
 
 
 def head_arrival(connection: sqlite3.Connection) -> int:

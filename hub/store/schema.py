@@ -35,3 +35,42 @@ def first_tables(db: Database) -> None:
         " pulled_arrival INTEGER NOT NULL, confirmed_arrival INTEGER NOT NULL) WITHOUT ROWID",
     ):
         db.execute(statement)
+
+
+@MIGRATIONS()
+def ledger_tables(db: Database) -> None:
+    """What logs declare about themselves, what contradicts them, and sums by signal.
+
+    `declared` is the union of the ranges in `gap`. `conflict` says what was refused as the work of a
+    clone; `conflict_chunk` keeps the bytes that a peer had accepted and this hub could not.
+    """
+    for statement in (
+        "CREATE TABLE gap (origin TEXT NOT NULL, epoch TEXT NOT NULL, declared_seq INTEGER NOT NULL,"
+        " number INTEGER NOT NULL, signal TEXT NOT NULL, reason TEXT NOT NULL, ranges BLOB NOT NULL,"
+        " chunks INTEGER NOT NULL, records INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,"
+        " since_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,"
+        " PRIMARY KEY (origin, epoch, declared_seq, number))",
+        "CREATE INDEX gap_time ON gap (until_ms)",
+        "CREATE TABLE declared (origin TEXT NOT NULL, epoch TEXT NOT NULL, ranges BLOB NOT NULL,"
+        " PRIMARY KEY (origin, epoch)) WITHOUT ROWID",
+        "CREATE TABLE epoch (origin TEXT NOT NULL, epoch TEXT NOT NULL, predecessor_epoch TEXT,"
+        " predecessor_seq INTEGER, declared_seq INTEGER, first_received_ms INTEGER NOT NULL,"
+        " PRIMARY KEY (origin, epoch)) WITHOUT ROWID",
+        "CREATE TABLE held (origin TEXT NOT NULL, epoch TEXT NOT NULL, signal TEXT NOT NULL,"
+        " chunks INTEGER NOT NULL, records INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,"
+        " PRIMARY KEY (origin, epoch, signal)) WITHOUT ROWID",
+        "CREATE TABLE conflict (number INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL,"
+        " origin TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,"
+        " held_seq INTEGER NOT NULL, held_hash BLOB NOT NULL, sent_hash BLOB NOT NULL,"
+        " sender TEXT NOT NULL, reason TEXT NOT NULL, chunks INTEGER NOT NULL)",
+        "CREATE TABLE conflict_chunk (hash BLOB PRIMARY KEY, origin TEXT NOT NULL,"
+        " epoch TEXT NOT NULL, seq INTEGER NOT NULL, received_ms INTEGER NOT NULL,"
+        " sender TEXT NOT NULL, reason TEXT NOT NULL, header BLOB NOT NULL, body BLOB NOT NULL)",
+        "CREATE INDEX conflict_chunk_log ON conflict_chunk (origin, epoch)",
+        "INSERT INTO held SELECT origin, epoch, signal, count(*), sum(records), sum(stored_bytes)"
+        " FROM chunk GROUP BY origin, epoch, signal",
+        "INSERT INTO epoch SELECT origin, epoch, NULL, NULL, NULL, coalesce((SELECT received_ms"
+        " FROM chunk WHERE chunk.origin = received.origin AND chunk.epoch = received.epoch"
+        " ORDER BY seq LIMIT 1), 0) FROM received",
+    ):
+        db.execute(statement)

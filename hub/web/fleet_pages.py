@@ -113,7 +113,8 @@ def _node_extras(asked: Asked) -> Mapping[str, Call]:
         key: Call("metric.query", {"name": name, "nodes": [node], "start": "-1h"})
         for key, name in NODE_CHARTS.items()
     }
-    return {**charts, "events": Call("log.query", events)}
+    ledger = Call("ledger.show", {"node": node})
+    return {**charts, "events": Call("log.query", events), "ledger": ledger}
 
 
 def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
@@ -122,6 +123,7 @@ def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "node": answer,
         "charts": charts,
         "events": extras.get("events", {}).get("items", []),
+        "ledger": extras.get("ledger"),
     }
 
 
@@ -172,6 +174,21 @@ NODE = Page(
     extras=_node_extras,
     shape=_node,
 )
+
+
+def _ledger_call(asked: Asked) -> Call:
+    read(asked, ())
+    return Call("ledger.show", {"node": asked.parts["node"]})
+
+
+LEDGER = Page(
+    path="/nodes/{node}/ledger",
+    twin="/nodes/{node}/ledger.json",
+    template="ledger.html",
+    section="nodes",
+    main=_ledger_call,
+    shape=lambda asked, answer, extras: {"ledger": answer},
+)
 HUBS = Page(
     path="/hubs",
     twin="/hubs.json",
@@ -182,4 +199,4 @@ HUBS = Page(
     is_live=True,
 )
 
-FLEET_PAGES = (OVERVIEW, NODES, NODE, HUBS)
+FLEET_PAGES = (OVERVIEW, NODES, NODE, LEDGER, HUBS)

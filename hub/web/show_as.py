@@ -35,6 +35,7 @@ _COMMANDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "hub.list": (("hubs",), ()),
     "node.list": (("nodes",), ()),
     "node.get": (("node", "show"), ("node",)),
+    "ledger.show": (("ledger", "show"), ("node",)),
     "log.query": (("logs",), ()),
     "metric.names": (("metrics",), ()),
     "metric.query": (("metrics",), ("name",)),

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from shared.envelope import BATCH_BYTES_MAX, MAGIC, MEDIA_TYPE, write_batch
-from shared.records import MIB, Chunk
+from shared.records import MIB, Chunk, Gap
 from tests.api.conftest import Log, World, beat_of, node_headers
 
 
@@ -161,6 +161,16 @@ def huge_number() -> bytes:
     return write_batch([Chunk(chunk.header, msgspec.msgpack.encode(fields), chunk.body)])
 
 
+def odd_gaps(gaps: Any) -> Callable[[], bytes]:
+    def batch() -> bytes:
+        chunk = Log().chunk()
+        fields: list[Any] = msgspec.msgpack.decode(chunk.header_bytes)
+        fields[14] = gaps
+        return write_batch([Chunk(chunk.header, msgspec.msgpack.encode(fields), chunk.body)])
+
+    return batch
+
+
 def no_chunks() -> bytes:
     return write_batch([])
 
@@ -186,6 +196,10 @@ GARBAGE: dict[str, Callable[[], bytes]] = {
     "a negative sequence": spoilt_header(seq=-5),
     "a negative size": spoilt_header(stored_bytes=-1),
     "a sequence beyond all": huge_number,
+    "gaps that are a word": odd_gaps("shed"),
+    "a gap that is a word": odd_gaps(["shed"]),
+    "a range of three": odd_gaps([["logs", "shed", [[1, 2, 3]], 1, 1, 1, 1, 1]]),
+    "a range beyond all numbers": odd_gaps([["logs", "shed", [[1, 2**64 - 1]], 1, 1, 1, 1, "x"]]),
 }
 
 
@@ -208,6 +222,8 @@ REFUSED_CHUNKS: dict[str, dict[str, Any]] = {
     "bad_length": {"records": 2**63},
     "bad_time": {"time_min_ns": -1},
     "bad_key": {"epoch": "e" * 65},
+    "bad_gap": {"gaps": (Gap("logs", "shed", ((5, 1),), 1, 1, 1, 1, 1),)},
+    "bad_predecessor": {"predecessor": ("e0", -1)},
 }
 
 

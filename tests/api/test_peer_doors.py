@@ -44,6 +44,15 @@ async def test_a_hub_tells_what_came_after_a_number(world: World) -> None:
     assert (await world.peer("/peer/have", after)).json()["have"] == [["edge-1", "e1", [[4, 5]]]]
 
 
+async def test_a_hub_tells_the_hash_of_each_chunk_that_it_announces(world: World) -> None:
+    """A peer that holds other bytes under the same key must see it, to keep both."""
+    chunks = Log().chunks(3)
+    await world.push(chunks)
+    told = (await world.peer("/peer/have", question())).json()
+    hashes = [[chunk.header.seq, chunk.hash.hex()] for chunk in chunks]
+    assert told["proofs"] == [["edge-1", "e1", hashes]]
+
+
 async def test_a_number_of_another_life_of_the_store_starts_again(world: World) -> None:
     await world.push(Log().chunks(3))
     for since, epoch in ((2, "of another life"), (99, world.hub.store_epoch)):
@@ -160,6 +169,12 @@ GARBAGE: dict[str, tuple[str, Any]] = {
     "an order without end": ("/peer/chunks", {"wanted": [["a", "b", [[1, 2**63]]]]}),
     "an order of no bytes": ("/peer/chunks", {"wanted": [], "bytes_max": 0}),
     "an order of all bytes": ("/peer/chunks", {"wanted": [], "bytes_max": 2**40}),
+    "a ledger for nobody": ("/peer/ledger", {}),
+    "a ledger of another hub": (
+        "/peer/ledger",
+        {"method": "ledger.show", "params": {"node": "edge-1", "hub": "hub-2"}},
+    ),
+    "a ledger of garbage": ("/peer/ledger", b"\xff"),
     "a call to nobody": ("/peer/call", {}),
     "a call that went round": (
         "/peer/call",
@@ -185,6 +200,30 @@ async def test_what_no_peer_would_say_is_refused_and_harms_nobody(world: World, 
     assert world.counted(f"answers_{answer.status_code}") == 1
     assert world.hub.registry.records == {}
     await world.still_works()
+
+
+async def test_a_peer_may_ask_for_the_ledger_that_this_hub_holds(world: World) -> None:
+    await world.push(Log().chunks(3))
+    asked = {"method": "ledger.show", "params": {"node": "edge-1", "hub": "hub-1"}}
+    answer = (await world.peer("/peer/ledger", asked)).json()
+    assert answer["result"]["epochs"][0]["held"]["ranges"] == [[1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "kind"),
+    [
+        ("ledger.show", {"node": "edge-9"}, "not_found"),
+        ("ledger.show", {}, "invalid_params"),
+        ("ledger.verify", {"node": "edge-9"}, "not_found"),
+        ("hub.forget", {}, "method_not_found"),
+    ],
+)
+async def test_a_question_about_a_ledger_that_has_no_answer_is_told_so(
+    world: World, method: str, params: dict[str, Any], kind: str
+) -> None:
+    message = {"method": method, "params": {**params, "hub": "hub-1"}}
+    answer = (await world.peer("/peer/ledger", message)).json()
+    assert answer["error"]["data"]["kind"] == kind
 
 
 async def test_a_call_for_a_node_without_a_link_is_an_answer(world: World) -> None:

@@ -23,7 +23,8 @@ from hub.web.pages import PAGES
 from hub.web.show_as import command, forms
 from hub.web.telemetry_pages import LOG_FIELDS, METRIC_FIELDS, TRACE_FIELDS
 from shared.main import root
-from tests.api.web_answers import TRACE_ID, series
+from tests.api.web_answers import TRACE_ID
+from tests.api.web_moments import series
 
 # ---- Charts
 

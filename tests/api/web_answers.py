@@ -1,18 +1,12 @@
 """Answers in the shapes that a hub's RPC gives: one with something of everything, one of a new hub."""
 
-from datetime import UTC, datetime
-from math import sin
 from typing import Any
 
-NOW_S = 1_795_238_400
+from tests.api.web_ledger_answer import ledger
+from tests.api.web_moments import series, time
+
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 HOSTILE = "<script>alert('x')</script>\"'&<img src=x onerror=alert(1)>"
-
-
-def time(seconds_ago: float = 0.0) -> str:
-    """A time near that of the tests, as RPC tells it."""
-    moment = datetime.fromtimestamp(NOW_S - seconds_ago, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def vm(name: str = "box-1", state: str = "running", **changes: Any) -> dict[str, Any]:
@@ -144,18 +138,6 @@ def span(number: int = 0, depth: int = 0, **changes: Any) -> dict[str, Any]:
     }
 
 
-def series(mode: str, phase: float, **changes: Any) -> dict[str, Any]:
-    """A series as metric.query tells it, with a gap in the middle."""
-    points: list[list[float | None]] = [
-        [
-            NOW_S - 3600 + index * 30,
-            None if 60 < index < 66 else 0.3 + 0.25 * sin(index / 9 + phase),
-        ]
-        for index in range(120)
-    ]
-    return {"node": "edge-1", "attributes": {"cpu.mode": mode}, "points": points, **changes}
-
-
 def operation(method: str = "vm.start", state: str = "done", **changes: Any) -> dict[str, Any]:
     """An operation as the orders about VMs tell it."""
     return {
@@ -226,6 +208,7 @@ def full_answers() -> dict[str, Any]:
     )
     found = {"scanned": SCANNED, "coverage": COVERAGE}
     return {
+        "ledger.show": ledger(),
         "hub.status": {
             **hub("hub-1", "self"),
             "cluster_id": "0a1b2c3d4e5f6789",
@@ -339,6 +322,7 @@ def empty_answers() -> dict[str, Any]:
     return {
         **full,
         **dict.fromkeys(lists, nothing),
+        "ledger.show": {**ledger(), "epochs": [], "edge": None, "conflicts": []},
         "hub.status": alone,
         "hub.list": {"items": [hub("hub-1", "self")]},
         "vm.list": {"items": [], "missing_nodes": [], "partial": False},

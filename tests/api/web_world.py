@@ -12,7 +12,8 @@ from hub.web.context import WebContext
 from hub.web.guard import Guard
 from hub.web.pages import page_routes
 from shared.errors import RpcError
-from tests.api.web_answers import NOW_S, TRACE_ID, full_answers
+from tests.api.web_answers import TRACE_ID, full_answers
+from tests.api.web_moments import NOW_S
 
 TOKEN = "the admin token of these tests"
 
@@ -94,6 +95,7 @@ ADDRESSES = (
     "/nodes",
     "/nodes?text=edge",
     "/nodes/edge-1",
+    "/nodes/edge-1/ledger",
     "/vms",
     "/vms?op=op-1&op_node=edge-1",
     "/vms/box-1?node=edge-1",

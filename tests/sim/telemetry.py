@@ -1,13 +1,16 @@
-"""The log records that edges of a simulation produce, each with a name of its own."""
+"""The records that edges of a simulation produce, each with a name of its own."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.codec import decompress
 from shared.otlp import read_part
 from shared.otlp_make import resource_of, value_of
-from shared.otlp_rows import log_rows
+from shared.otlp_rows import log_rows, metric_points, span_rows
 from shared.records import Chunk, Encoding, Part, Signal
 
 PROTOBUF = "application/x-protobuf"
@@ -37,3 +40,47 @@ def names_in(chunk: Chunk) -> Iterator[str]:
     """The names of the records in a chunk, in their order."""
     for row in log_rows(Encoding(chunk.header.encoding), decompress(chunk.body)):
         yield str(row.body)
+
+
+def part_of_signal(signal: Signal, names: Sequence[str], time_ns: int) -> Part:
+    """One OTLP request with a log record, a metric point or a span for each name."""
+    match signal:
+        case Signal.METRICS:
+            return read_part(signal, PROTOBUF, _metrics(names, time_ns))
+        case Signal.TRACES:
+            return read_part(signal, PROTOBUF, _spans(names, time_ns))
+        case _:
+            return part_of(names, time_ns, as_json=False)
+
+
+def _metrics(names: Sequence[str], time_ns: int) -> bytes:
+    request = ExportMetricsServiceRequest()
+    held = request.resource_metrics.add(resource=resource_of({"service.name": "simulated"}))
+    metrics = held.scope_metrics.add().metrics
+    for name in names:
+        metrics.add(name=name).gauge.data_points.add(time_unix_nano=time_ns, as_int=len(name))
+    return request.SerializeToString()
+
+
+def _spans(names: Sequence[str], time_ns: int) -> bytes:
+    request = ExportTraceServiceRequest()
+    held = request.resource_spans.add(resource=resource_of({"service.name": "simulated"}))
+    spans = held.scope_spans.add().spans
+    for name in names:
+        trace_id = hashlib.sha256(name.encode()).digest()[:16]
+        end_ns = time_ns + 1_000_000
+        span = spans.add(name=name, trace_id=trace_id, span_id=trace_id[:8])
+        span.start_time_unix_nano, span.end_time_unix_nano = time_ns, end_ns
+    return request.SerializeToString()
+
+
+def names_of_signal(chunk: Chunk) -> list[str]:
+    """The names of the log records, metric points or spans in a chunk, in their order."""
+    encoding, body = Encoding(chunk.header.encoding), decompress(chunk.body)
+    match chunk.header.signal:
+        case Signal.METRICS:
+            return [point.name for point in metric_points(encoding, body)]
+        case Signal.TRACES:
+            return [span.name for span in span_rows(encoding, body)]
+        case _:
+            return list(names_in(chunk))

@@ -200,11 +200,6 @@ class EdgeProcess(Role):
 
     otlp_url: str = ""
 
-    @property
-    def database(self) -> Path:
-        """Its SQLite file."""
-        return self.folder / "edge" / "buffer.db"
-
 
 @dataclass
 class Fleet:
@@ -244,7 +239,9 @@ class Fleet:
             eventually(hub.is_ready, f"{hub.name} is ready")
         return hubs[0], hubs[1]
 
-    def edge(self, name: str, hubs: Sequence[HubProcess], *words: str) -> EdgeProcess:
+    def edge(
+        self, name: str, hubs: Sequence[HubProcess], *words: str, folder: str = ""
+    ) -> EdgeProcess:
         """Start an edge that sends to these hubs. It does not measure this machine unless told so."""
         (port,) = free_ports(1)
         url = f"http://127.0.0.1:{port}"
@@ -252,7 +249,7 @@ class Fleet:
         settings = [f"NODE_ID={name}", f"MASTERS={masters}", f"OTLP_PORT={port}"]
         edge = EdgeProcess(
             name,
-            self.folder / name,
+            self.folder / (folder or name),
             (
                 "MODE=worker",
                 *settings,

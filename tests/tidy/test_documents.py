@@ -16,7 +16,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 HEAD = ["| Setting | Mode | Default | Meaning |", "| --- | --- | --- | --- |"]
 # A default that depends on the machine is told in words.
-TOLD = {"hub_id": "`hub-` and the host name", "node_id": "the host name", "templates": "none"}
+TOLD = {
+    "hub_id": "`hub-` and the host name",
+    "node_id": "the host name",
+    "templates": "none",
+    "buffer_floors": "`events=0.02`",
+    "buffer_ceilings": "none",
+    "alerts": "on",
+}
 
 
 def shown_default(declared: "Field[Any]") -> str:
@@ -31,7 +38,7 @@ def shown_default(declared: "Field[Any]") -> str:
         return ", ".join(f"`{item}`" for item in value) or "none"
     if declared.name.endswith("_bytes_max"):
         return f"`{value // 2**20}MiB`"
-    return f"`{value}`" if value != "" else "none"
+    return "none" if value in ("", None) else f"`{value}`"
 
 
 def settings_table() -> list[str]:

@@ -145,7 +145,7 @@ async def test_a_new_epoch_that_a_crash_cut_short_is_finished_at_the_next_start(
         await fill(buffer, Signal.LOGS, 10)
         bodies = {chunk.body for chunk in await all_chunks(buffer)}
         # The first half of what new_epoch does, as far as the file of the new life.
-        await buffer._store.roll(lambda books: renewed(books, "second"))
+        await buffer._store.roll(lambda _, books: renewed(books, "second"))
         assert not buffer.seqs
     async with running(tmp_path, runtime) as buffer:
         chunks = await all_chunks(buffer)

@@ -3,9 +3,10 @@
 import pytest
 
 from shared.otlp import read_part
-from shared.otlp_make import SEVERITIES, Event, Scalar, event_part, resource_of
+from shared.otlp_make import Event, event_part, resource_of
 from shared.otlp_rows import log_rows
 from shared.records import Signal
+from shared.signals import SEVERITIES, Scalar
 
 
 def test_events_become_log_records_with_a_name() -> None:

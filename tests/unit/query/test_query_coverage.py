@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from hub.query.coverage import Backlog, backlog_of, coverage
+from hub.query.coverage import Backlog, backlog_of, coverage, lost_records
+from shared.records import Gap
 from tests.unit.query.stock import NOW_NS
 
 IDLE = Backlog("edge-1", "online", 0, 0, None, 2.0)
@@ -21,6 +23,26 @@ def test_an_idle_online_node_is_complete_up_to_its_last_beat() -> None:
         "behind": [],
         "missing_nodes": [],
         "partial": False,
+        "gaps": {"count": 0, "records": 0, "reasons": {}, "nodes": []},
+    }
+
+
+def test_declared_losses_are_named_and_do_not_make_an_answer_partial() -> None:
+    """Asking again would not bring them; what a split put elsewhere is not lost."""
+    shed = Gap("logs", "shed", ((4, 5),), 2, 30, 900, 1, 2)
+    found = [
+        ("edge-2", shed),
+        ("edge-1", shed),
+        ("edge-1", replace(shed, reason="damaged", records=1)),
+        ("edge-3", replace(shed, reason="split")),
+    ]
+    answer = coverage("hub-1", [IDLE], None, NOW_NS, lost_records(found))
+    assert answer["partial"] is False
+    assert answer["gaps"] == {
+        "count": 3,
+        "records": 61,
+        "reasons": {"damaged": 1, "shed": 60},
+        "nodes": ["edge-1", "edge-2"],
     }
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.receive.follow import Follower, FollowLimits
+from edge.receive.follow import Follower
 from edge.receive.log_wire import PIECE
 from edge.receive.place import Place
+from edge.receive.reading import FollowLimits
 from shared.otlp_rows import LogRow, log_rows
 
 LIMITS = FollowLimits(

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+from edge.receive.lines import Cut
 from edge.receive.place import (
     Candidate,
     Place,
@@ -51,12 +53,19 @@ def test_a_file_of_which_nothing_was_read_cannot_have_changed() -> None:
 
 
 def test_the_fingerprint_grows_with_what_was_read_and_then_stays() -> None:
-    here = advance(Place(1, 7, 0), 10, 0, LONG)
+    here = advance(Place(1, 7, 0), Cut([], 10), LONG)
     assert (here.offset, here.print_bytes) == (10, 10)
     assert here.print_sha256 == fingerprint(LONG[:10])
-    here = advance(here, 5000, 2, LONG)
+    here = advance(here, Cut([], 5000, 2), LONG)
     assert (here.offset, here.print_bytes, here.piece) == (5010, 1024, 2)
-    assert advance(here, 1, 0, OTHER).print_sha256 == here.print_sha256
+    assert advance(here, Cut([], 1), OTHER).print_sha256 == here.print_sha256
+
+
+def test_a_place_says_where_in_a_record_it_is_and_can_be_read_without() -> None:
+    here = advance(Place(1, 7, 0), Cut([], 5, 3, {}, "frames", True), LONG)
+    assert (here.piece, here.stage, here.inside_line) == (3, "frames", True)
+    old = msgspec.json.decode(b'{"device":1,"inode":7,"offset":5,"piece":3}', type=Place)
+    assert (old.piece, old.stage, old.inside_line) == (3, "", False)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from edge.receive.follow import FollowLimits
 from edge.receive.place import Place
+from edge.receive.reading import FollowLimits
 from edge.receive.sink import Sink
 from edge.receive.tail import FileTail, checkpoint_key, read_place
 from tests.unit.receive.sinks import ListSink, runtime

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.buffer import Buffer, BufferLimits
-from edge.receive.follow import FollowLimits
+from edge.buffer import Buffer
+from edge.capacity import BufferLimits
+from edge.receive.reading import FollowLimits
 from edge.receive.tail import FileTail
 from shared.codec import decompress
 from shared.otlp_rows import log_rows

@@ -1,0 +1,108 @@
+"""Lost disks, restored folders and copied machines: every acknowledged record is on the hubs, once."""
+
+import shutil
+from functools import partial
+
+from tests.system.oracle import (
+    Sender,
+    assert_nothing_lost_or_double,
+    chunks_on_disk,
+    counted,
+    has_all,
+)
+from tests.system.processes import Fleet, HubProcess, each_shows, eventually
+
+
+def epochs_on(hub: HubProcess) -> set[str]:
+    return {chunk.header.epoch for chunk in chunks_on_disk(hub.database, "edge-1")}
+
+
+def predecessors_on(hub: HubProcess) -> list[str]:
+    chunks = chunks_on_disk(hub.database, "edge-1")
+    return [each.header.predecessor[0] for each in chunks if each.header.predecessor]
+
+
+def is_empty(hub: HubProcess) -> int:
+    """What no hub, or only one, has; the edge's own statements included."""
+    return hub.holds_in_buffer("edge-1")
+
+
+def test_a_hub_that_loses_its_disk_right_after_its_answer_takes_nothing_along(
+    fleet: Fleet,
+) -> None:
+    """What one hub alone had taken in is still on the edge."""
+    first, second = fleet.two_hubs()
+    edge = fleet.edge("edge-1", [first, second])
+    fleet.settled([first, second], edge)
+    second.kill()
+    with Sender(edge.otlp_url) as sender:
+        sender.until_acked(300)
+    eventually(partial(has_all, first, sender), "the hub that lives has everything")
+    first.kill()
+    for file in first.database.parent.glob("hub.db*"):
+        file.unlink()
+    first.start()
+    second.start()
+    for hub in (first, second):
+        eventually(partial(has_all, hub, sender), f"{hub.name} has everything")
+        assert_nothing_lost_or_double(counted(chunks_on_disk(hub.database, "edge-1")), sender)
+
+
+def test_a_buffer_that_was_restored_from_a_copy_begins_a_new_life_and_loses_nothing(
+    fleet: Fleet,
+) -> None:
+    first, second = fleet.two_hubs()
+    edge = fleet.edge("edge-1", [first, second])
+    folder = edge.folder / "edge" / "buffer"
+    with Sender(edge.otlp_url) as sender:
+        sender.until_acked(200)
+    each_shows([first], is_empty, 0)
+    edge.stop()
+    shutil.copytree(folder, edge.folder / "copy")
+    edge.start()
+    with Sender(edge.otlp_url, name="later") as later:
+        later.until_acked(200)
+    eventually(partial(has_all, first, later), "the hub has what came after the copy")
+    edge.stop()
+    shutil.rmtree(folder)
+    shutil.copytree(edge.folder / "copy", folder)
+    edge.start()
+    with Sender(edge.otlp_url, name="last") as last:
+        last.until_acked(200)
+    for hub in (first, second):
+        for acked in (sender, later, last):
+            eventually(partial(has_all, hub, acked), f"{hub.name} has all of {acked.name}")
+    each_shows([first], is_empty, 0)
+    assert len(epochs_on(first)) == 2
+    assert len(predecessors_on(first)) == 1
+    _assert_each_once([first, second], sender, later, last)
+
+
+def test_a_copied_machine_is_noticed_and_both_keep_all_their_records(fleet: Fleet) -> None:
+    """Two machines that write under one name end up with two lives of the log."""
+    first, second = fleet.two_hubs()
+    edge = fleet.edge("edge-1", [first, second])
+    with Sender(edge.otlp_url) as sender:
+        sender.until_acked(200)
+    edge.stop()
+    shutil.copytree(edge.folder / "edge", fleet.folder / "clone" / "edge")
+    clone = fleet.edge("edge-1", [first, second], folder="clone")
+    edge.start()
+    with Sender(edge.otlp_url, name="one") as one, Sender(clone.otlp_url, name="two") as two:
+        one.until_acked(300)
+        two.until_acked(300)
+    for hub in (first, second):
+        for acked in (sender, one, two):
+            eventually(partial(has_all, hub, acked), f"{hub.name} has all of {acked.name}")
+    _assert_each_once([first, second], sender, one, two)
+    assert len(epochs_on(first)) >= 2
+    conflicts = first.call("ledger.conflicts")["items"] + second.call("ledger.conflicts")["items"]
+    assert "cloned_origin" in conflicts[0]["reason"]
+
+
+def _assert_each_once(hubs: list[HubProcess], *senders: Sender) -> None:
+    for hub in hubs:
+        held = counted(chunks_on_disk(hub.database, "edge-1"))
+        for sender in senders:
+            mine = {each: times for each, times in held.items() if each in set(sender.acked)}
+            assert mine == dict.fromkeys(sender.acked, 1)
