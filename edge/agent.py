@@ -8,12 +8,15 @@ from typing import Any
 from edge.books import Sum
 from edge.buffer import Buffer
 from edge.drain import Drain
+from edge.drain_calls import drain_methods
 from edge.heartbeat import Heartbeats
 from edge.hubs import Hubs, HubView
 from edge.identity import Identity
 from edge.ledger import ledger_lines, ledger_of
 from edge.letter_calls import letter_methods
 from edge.link import Link
+from edge.pull import Offers
+from edge.pull_calls import pull_methods
 from edge.shipper import Shipper
 from shared.beat import Beat
 from shared.errors import RpcError
@@ -23,7 +26,6 @@ from shared.tasks import repeat
 
 VMS_IN_BEAT_MAX = 1000
 MEASURE_SECONDS = 1.0
-DRAIN_SECONDS_MAX = 24 * 3600.0
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -47,6 +49,8 @@ class Agent:
     masters: Sequence[str]
     cluster_key: str
     host: Host
+    push: bool = True
+    """Whether this edge sends its data; if not, the hubs fetch it over their links."""
     # What must tell the buffer something before any hub hears of this edge, as VMs do that still run.
     prepare: Callable[[], Awaitable[None]] | None = None
     methods: dict[str, Method] = field(default_factory=dict)
@@ -54,6 +58,8 @@ class Agent:
     client: HttpClient = field(init=False)
     heartbeats: Heartbeats = field(init=False)
     shipper: Shipper = field(init=False)
+    offers: Offers = field(init=False)
+    drain: Drain = field(init=False)
     _headers: dict[str, str] = field(init=False)
     _tasks: asyncio.TaskGroup | None = None
     _facts: dict[str, Any] = field(default_factory=dict)
@@ -66,17 +72,22 @@ class Agent:
             "authorization": f"Bearer {self.cluster_key}",
             "x-headwater-node": self.identity.node_id,
             "x-headwater-node-key": self.identity.node_key,
+            # Where this log may have forked: hubs prove what they hold up to here.
+            "x-headwater-mark": f"{self.buffer.epoch}:{self.buffer.totals.head_seq}",
         }
         self.hubs = Hubs(self.identity.node_id)
         self.client = self.runtime.http()
-        self.shipper = Shipper(self.buffer, self.hubs, self.client, self.runtime, headers)
+        self.offers = Offers(self.hubs, lambda: self.heartbeats.beat_now())
+        outlet: HttpClient = self.client if self.push else self.offers
+        self.shipper = Shipper(self.buffer, self.hubs, outlet, self.runtime, headers)
         self.heartbeats = Heartbeats(
             self.hubs, self.client, self.runtime, headers, self.compose, self._reach, self._link
         )
-        drain = Drain(self.buffer, self.hubs, self.shipper, self.heartbeats)
+        self.drain = Drain(self.buffer, self.hubs, self.shipper, self.heartbeats)
         self.methods["edge.buffer"] = self._call_buffer
-        self.methods["edge.drain"] = lambda params: _call_drain(drain, params)
+        self.methods.update(drain_methods(self.drain, self.runtime))
         self.methods.update(letter_methods(self.buffer))
+        self.methods.update(pull_methods(self.offers, self.shipper.weigh))
         self._headers = headers
 
     async def run(self) -> None:
@@ -90,8 +101,9 @@ class Agent:
                 self._reach(self.hubs.learn(self.masters))
                 tasks.create_task(self.shipper.run())
                 tasks.create_task(self.shipper.sweep())
-                measuring = repeat("ledger", self._measure_accepted, self.runtime.rng)
-                tasks.create_task(measuring)
+                rng = self.runtime.rng
+                tasks.create_task(repeat("drains", self.drain.keep_on, rng))
+                tasks.create_task(repeat("ledger", self._measure_accepted, rng))
         finally:
             await self.client.close()
 
@@ -137,6 +149,7 @@ class Agent:
             buffer=self.describe_buffer(),
             vms=vms[:VMS_IN_BEAT_MAX],
             vms_total=len(vms),
+            pull=self.offers.wanted_hubs(),
         )
 
     def pending(self) -> Ranges:
@@ -191,15 +204,3 @@ class Agent:
             for view in self.hubs.views.values()
         ]
         return {"node_id": self.identity.node_id, **self.describe_buffer(), "hubs": hubs}
-
-
-async def _call_drain(drain: Drain, params: dict[str, Any]) -> dict[str, Any]:
-    unknown = params.keys() - {"deadline_s", "request_id"}
-    if unknown:
-        raise RpcError("invalid_params", f"edge.drain knows no parameter {min(unknown)}")
-    deadline = params.get("deadline_s", 600.0)
-    if isinstance(deadline, bool) or not isinstance(deadline, int | float):
-        raise RpcError("invalid_params", "deadline_s must be a number of seconds")
-    if not 0 <= deadline <= DRAIN_SECONDS_MAX:
-        raise RpcError("invalid_params", f"deadline_s must be 0 to {DRAIN_SECONDS_MAX:.0f}")
-    return await drain.run(float(deadline))

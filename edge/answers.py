@@ -66,7 +66,7 @@ class Answers:
             return
         item = next(each for each in batch.items if each.seq == outcome.seq)
         alone = self.batches.open(batch.lane, of_seqs([item.seq]), [item])
-        alone.refused_by = batch.refused_by
+        alone.refused_by, alone.unsure = batch.refused_by, {**batch.unsure}
         alone.is_whole = batch.is_whole or is_about_the_header(outcome.reason)
         self._refused(alone, view, outcome.reason)
 
@@ -78,6 +78,8 @@ class Answers:
     def _turned(self, batch: Batch, view: HubView, reply: Turned, now: float) -> None:
         verdict = reply.verdict
         view.last_error = self.last_error = verdict.reason
+        if verdict.was_sent and verdict.next in (Next.NEXT_HUB, Next.BACK_OFF):
+            batch.unsure.setdefault(view.url, now)
         match verdict.next:
             case Next.SPLIT:
                 self._judged_bad(batch, view, verdict, now)
@@ -103,7 +105,7 @@ class Answers:
         self.batches.close(batch)
         first, _ = halves(len(batch.items))
         for items in (batch.items[:first], batch.items[first:]):
-            self.batches.open(batch.lane, batch.wanted, items)
+            self.batches.open(batch.lane, batch.wanted, items).unsure = {**batch.unsure}
 
     def _unwell(self, batch: Batch, view: HubView, verdict: Verdict, now: float) -> None:
         view.lapsed(verdict.reason)

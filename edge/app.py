@@ -131,7 +131,7 @@ async def _build_around(
 ) -> _Parts:
     masters = [master.url for master in settings.masters]
     host = Host(host_facts, host_load)
-    agent = Agent(identity, buffer, runtime, masters, settings.cluster_key, host)
+    agent = Agent(identity, buffer, runtime, masters, settings.cluster_key, host, settings.push)
     registry = registry_of(agent)
     scrubbed = Scrubbed(buffer, settings.scrub, ScrubCounters(registry), runtime.offload)
     vms = _vm_service(settings, runtime, scrubbed, agent.heartbeats.beat_now)

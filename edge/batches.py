@@ -27,6 +27,8 @@ class Batch:
     seconds_max: float = 0.0
     refused_by: tuple[str, ...] = ()
     reason: str = ""
+    unsure: dict[str, float] = field(default_factory=dict)
+    """The hubs that may have taken it although their answer was lost, and since when."""
     is_whole: bool = False
     """Whether there is no sense in making smaller chunks of its one chunk."""
 
@@ -77,9 +79,12 @@ class Batches:
             self.close(batch)
 
     def close_gone(self, seqs: Ranges) -> None:
-        """End those that wait and of which nothing is in the log any more."""
+        """End those that wait and of which something is not in the log any more.
+
+        The rest is pushed anew: what was given up must not arrive after it was declared lost.
+        """
         for batch in self.waiting():
-            if not batch.wanted & seqs:
+            if batch.wanted - seqs:
                 self.close(batch)
 
     def send(self, batch: Batch, view: HubView, bytes_max: int) -> Send:

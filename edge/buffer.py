@@ -5,11 +5,9 @@ the next commit and, where it is of one kind, the next chunk.
 """
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from edge import chunk_table
@@ -20,11 +18,11 @@ from edge.capacity import BufferLimits, BufferState
 from edge.chunk_table import Packed, pack
 from edge.departures import Departures
 from edge.intake import Intake, Waiting
-from edge.letters import DeadLetter, Letters, open_letters
+from edge.letters import DeadLetter, Letters
 from edge.log_store import LogStore
 from edge.quota import admit
 from edge.reserve import FreeSpace
-from edge.salvage import Opened, open_folder
+from edge.salvage import Opened, open_files
 from edge.segments import SegmentFiles
 from shared.errors import BufferFull, Unavailable
 from shared.ranges import Ranges
@@ -88,8 +86,8 @@ class Buffer:
             )
         try:
             opened, files, letters = await runtime.offload(
-                lambda: _open_files(
-                    folder / FOLDER_NAME, runtime.token_hex(8), synchronous, runtime.threads
+                lambda: open_files(
+                    folder / FOLDER_NAME, runtime.token_hex(8), synchronous, threads=runtime.threads
                 )
             )
         except (sqlite3.Error, OSError) as error:
@@ -278,6 +276,11 @@ class Buffer:
             segments=len(books.segments),
             file_bytes=self._disk_use[0],
             wal_bytes=self._disk_use[1],
+            bytes_max=self._limits.bytes_max,
+            disk_free_bytes=self._disk_free_bytes(),
+            has_reserve=self._store.has_reserve,
+            commits=self._intake.commits,
+            committed_parts=self._intake.committed_parts,
         )
 
     def created_ms(self, seqs: Ranges) -> int | None:
@@ -360,20 +363,6 @@ class Buffer:
         """Let go of the files as a killed process would. For simulations."""
         self._store.abandon()
         self._letters.abandon()
-
-
-def _open_files(
-    folder: Path, fresh_epoch: str, synchronous: str, threads: bool
-) -> tuple[Opened, SegmentFiles, Letters]:
-    opened = open_folder(folder, fresh_epoch, synchronous)
-    files = SegmentFiles(folder, opened.books.active.number, synchronous, threads=threads)
-    with contextlib.ExitStack() as undo:
-        undo.callback(files.close)
-        letters, findings = open_letters(
-            folder, threads=threads, is_expected=opened.books.totals.head_seq > 0
-        )
-        undo.pop_all()
-    return replace(opened, findings=(*opened.findings, *findings)), files, letters
 
 
 def _reason(error: Unavailable | sqlite3.Error) -> str:

@@ -56,3 +56,8 @@ class BufferState:
     segments: int
     file_bytes: int
     wal_bytes: int
+    bytes_max: int
+    disk_free_bytes: int
+    has_reserve: bool
+    commits: int
+    committed_parts: int

@@ -25,6 +25,7 @@ from shared.records import KIB
 CHUNK_BYTES_UNKNOWN = 16.0 * KIB  # Until chunks have been read.
 WEIGHT = 0.1  # Of the newest batch in the mean size of a chunk.
 PAUSE_SECONDS = 0.2  # When the log cannot give what it says it has.
+DOUBT_SECONDS = 60.0  # A hub that restarts is back by then, and says whether it has the chunk.
 
 
 class Conversation:
@@ -143,14 +144,14 @@ class Conversation:
 
         `own` has this log's hashes of what `lineage.to_look_up` names.
         """
-        if claim.epoch != self.stock.epoch or self._renewal.conflict:
+        if claim.epoch != self.stock.epoch:
             return False
+        # What is proven of a log that forked is proven all the same, and need not be written again.
+        view.belief, is_lost = lineage.weigh(claim, own, view.belief, now)
         conflict = lineage.conflict(claim, own, self.stock.head_seq)
         if conflict:
             self._renewal.suspect(conflict)
-            return False
-        view.belief, is_lost = lineage.weigh(claim, own, view.belief, now)
-        return is_lost
+        return is_lost and not conflict
 
     # ---- what to do
 
@@ -161,7 +162,7 @@ class Conversation:
             return Wait(self._paused_until)
         if self._renewal.conflict:
             return self._part_with_the_past(now)
-        return self._settle() or self._push(now) or Wait(self._wake_at(now))
+        return self._settle(now) or self._push(now) or Wait(self._wake_at(now))
 
     def _part_with_the_past(self, now: float) -> Step:
         if self.batches.under_way():
@@ -172,16 +173,21 @@ class Conversation:
         beliefs = (view.belief for view in self._hubs.views.values())
         return NewEpoch(self._renewal.conflict, self._renewal.keep(beliefs))
 
-    def _settle(self) -> Step | None:
+    def _settle(self, now: float) -> Step | None:
         """Give up a chunk that every hub refuses which answers now."""
         for batch in self.batches.refused():
             if not batch.wanted - self._hubs.accepted() - self._hubs.safe():
                 self.batches.close(batch)  # Another hub has it all the same.
-            elif not self._may_yet_be_taken(batch):
+            elif not self._is_in_doubt(batch, now) and not self._may_yet_be_taken(batch):
                 item = batch.items[0]
                 is_one = batch.is_whole or item.records <= 1
                 return (Bury if is_one else Split)(item.seq, batch.reason)
         return None
+
+    def _is_in_doubt(self, batch: Batch, now: float) -> bool:
+        """Whether a hub may have it whose answer was lost a moment ago: it would be there twice."""
+        unsure = [since for url, since in batch.unsure.items() if url not in batch.refused_by]
+        return any(now < since + DOUBT_SECONDS for since in unsure)
 
     def _may_yet_be_taken(self, batch: Batch) -> bool:
         if len(batch.refused_by) >= self._limits.refusals_max:
@@ -302,9 +308,11 @@ class Conversation:
             yield self._gathering_since + self._limits.linger_seconds
         for batch in self.batches.waiting():
             yield batch.not_before
+            yield from (since + DOUBT_SECONDS for since in batch.unsure.values())
+        has_backlog = any(batch.lane is Lane.BACKLOG for batch in self.batches.waiting())
         for view in self._hubs.views.values():
             yield view.circuit.ready_at
-            if self._boundary.seq:
+            if has_backlog or self._boundary.seq:
                 yield self._backlog_at(view, now)
             if view.returns_at is not None:
                 yield view.returns_at

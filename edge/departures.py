@@ -13,15 +13,18 @@ from edge import books as accounts
 from edge import chunk_table
 from edge.batch import GatherLimits, join_parts
 from edge.books import Books, Segment, Sum
-from edge.chunk_table import Packed, Row, pack
+from edge.chunk_rows import Row
+from edge.chunk_table import Packed, pack
 from edge.letters import DeadLetter, Letters
 from edge.log_store import LogStore, sum_up
 from edge.salvage import Opened
 from edge.statements import epoch_statement, finding_statement, gap_statement
 from edge.transfers import move, put_back, renewed, rewrite, take_out, take_out_of
+from shared.errors import Unavailable
 from shared.ranges import Ranges, of_seqs
 from shared.records import MIB, Chunk, Gap, Part, Signal
 from shared.runtime import Runtime
+from shared.sqlite import is_disk_full
 
 log = logging.getLogger(__name__)
 
@@ -123,10 +126,19 @@ class Departures:
             chunk = await self._chunk(seq)
             if chunk is None:  # Gone meanwhile, or about to be declared damaged.
                 return
-            refused_ms = self.runtime.wall_ms()
-            await self.letters.add(chunk, reason, refused_ms)
+            await self._put_aside(chunk, reason)
             await self._depart_one(chunk, "rejected", "dead_letter")
             self.letters_count += 1
+
+    async def _put_aside(self, chunk: Chunk, reason: str) -> None:
+        refused_ms = self.runtime.wall_ms()
+        try:
+            await self.letters.add(chunk, reason, refused_ms)
+        except Unavailable as error:
+            if not is_disk_full(error.__cause__ or error):
+                raise
+            self.store.use_reserve()
+            await self.letters.add(chunk, reason, refused_ms)
 
     async def _chunk(self, seq: int) -> Chunk | None:
         found = await self.store.read(Ranges(((seq, seq),)), 1, 1) if seq in self.store.seqs else []

@@ -8,7 +8,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from edge.agent import Agent
+from edge.circuit import Phase
 from edge.ledger import COLUMNS
+from edge.push import Next
 
 
 class AgentCollector(Collector):
@@ -48,8 +50,16 @@ class AgentCollector(Collector):
             ("dead_letters", "Chunks that hubs refuse, kept for a person.", state.dead_letters),
             ("oldest_age_seconds", "Age of the oldest chunk no hub has.", age_seconds or 0.0),
             ("head_seq", "The last sequence number that was given out.", state.head_seq),
+            ("bytes_max", "Bytes that the buffer may hold, as stored.", state.bytes_max),
+            ("disk_free_bytes", "Free bytes of the disk.", state.disk_free_bytes),
+            ("reserve", "Whether room is set aside for a full disk.", float(state.has_reserve)),
         ):
             yield GaugeMetricFamily(f"headwater_edge_buffer_{name}", text, value=value)
+        for name, text, count in (
+            ("commits", "Groups of parts that were synced to the disk.", state.commits),
+            ("committed_parts", "Parts in those groups.", state.committed_parts),
+        ):
+            yield CounterMetricFamily(f"headwater_edge_buffer_{name}", text, value=count)
 
     def _ledger(self) -> Metric:
         family = GaugeMetricFamily(
@@ -71,6 +81,13 @@ class AgentCollector(Collector):
         ):
             text = f"How many {name} hubs have answered for."
             yield CounterMetricFamily(f"headwater_edge_pushed_{name}", text, value=value)
+        pushes = _counts("pushes", "Attempts to push, by what the answer led to.", "outcome")
+        for outcome in Next:
+            pushes.add_metric([outcome], shipper.verdicts[outcome])
+        settled = _counts("settled", "Chunks cut, given up, and new lives of the log.", "how")
+        for how in ("split", "dead_letter", "new_epoch"):
+            settled.add_metric([how], shipper.settled[how])
+        yield from (pushes, settled)
 
     def _hubs(self) -> Iterator[Metric]:
         now = asyncio.get_running_loop().time()
@@ -78,6 +95,8 @@ class AgentCollector(Collector):
         answered = _by_hub("answered_seconds_ago", "Time since the hub last answered.")
         have = _by_hub("have_seq", "The last sequence number that the hub has.")
         safe = _by_hub("safe_seq", "The last sequence number that the hub calls safe.")
+        closed = _by_hub("circuit_closed", "Whether the hub gets pushes without restraint.")
+        credit = _by_hub("credit_bytes_per_s", "How fast the hub lets the backlog come.")
         for view in self._agent.hubs.views.values():
             labels = [view.hub_id or view.url]
             linked.add_metric(labels, float(view.linked))
@@ -85,11 +104,18 @@ class AgentCollector(Collector):
                 answered.add_metric(labels, now - view.last_answer_at)
             have.add_metric(labels, view.have.last)
             safe.add_metric(labels, view.safe.last)
-        yield from (linked, answered, have, safe)
+            closed.add_metric(labels, float(view.circuit.phase(now) is Phase.CLOSED))
+            if view.credit.bytes_per_s is not None:
+                credit.add_metric(labels, view.credit.bytes_per_s)
+        yield from (linked, answered, have, safe, closed, credit)
 
 
 def _by_signal(name: str, text: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"headwater_edge_buffer_{name}", text, labels=["signal"])
+
+
+def _counts(name: str, text: str, label: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"headwater_edge_{name}", text, labels=[label])
 
 
 def _by_hub(name: str, text: str) -> GaugeMetricFamily:

@@ -35,6 +35,7 @@ class Intake:
         """What waits or is being committed, by signal, uncompressed."""
         self.total_bytes = 0
         """The sum of that."""
+        self.commits = self.committed_parts = 0
 
     def add(self, part: Part, checkpoint: Checkpoint | None) -> "asyncio.Future[None]":
         """Queue a part; the future is done after its commit. Raises BufferFull."""
@@ -80,6 +81,9 @@ class Intake:
 
     def settle(self, group: Sequence[Waiting], error: BufferFull | None) -> None:
         """Tell those who wait that their group is on the disk, or why it is not."""
+        if error is None:
+            self.commits += 1
+            self.committed_parts += len(group)
         for waiting in group:
             self.bytes[waiting.part.signal] -= len(waiting.part.body)
             self.total_bytes -= len(waiting.part.body)

@@ -142,7 +142,8 @@ class Credit:
     def grant(self, now: float, bytes_per_s: float | None) -> None:
         """Take over what the hub allows from now on; what is nonsense counts as nothing."""
         self._fill(now)
-        self.bytes_per_s = None if bytes_per_s is None else max(bytes_per_s, 0.0)
+        is_sense = bytes_per_s is None or 0 <= bytes_per_s < math.inf
+        self.bytes_per_s = bytes_per_s if is_sense else 0.0
 
     def spend(self, now: float, size_bytes: int) -> None:
         """Note a push of the backlog."""

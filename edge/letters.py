@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from edge.chunk_table import sound_chunk
+from edge.chunk_rows import sound_chunk
 from edge.schema import LETTER_MIGRATIONS
 from shared.ranges import Ranges
 from shared.records import Chunk, read_header
-from shared.sqlite import Database, is_disk_full, open_writer
+from shared.sqlite import Database, check_quickly, is_disk_full, open_writer
 
 FILE_NAME = "dead-letters.db"
 
@@ -115,8 +115,8 @@ def _is_sound(path: Path) -> bool:
             raise
         return False
     try:
-        whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-        return whole and all(map(_is_letter, connection.execute(_EVERYTHING)))
+        check_quickly(connection)
+        return all(map(_is_letter, connection.execute(_EVERYTHING)))
     except (sqlite3.DatabaseError, msgspec.MsgspecError):
         return False
     finally:

@@ -3,9 +3,10 @@
 A hub says which sequence numbers it has, and proves it: for the last number of each span (the newest
 sixteen) it names the hash of the chunk that it holds there. Each chunk's header carries the hash of
 the one before it, and a hub refuses a chunk that does not fit its neighbours, so a hash that is ours
-stands for its whole span. What is believed:
+stands for its span up to there. What is believed:
 
-* a span whose proof is our own hash at that number;
+* a span whose proof is our own hash at that number, or its beginning, up to such a proof: every
+  question names a mark, the head that this log had when the agent started, and the hub proves that too;
 * of every other span, what was proven before: by such a proof, or by the hub's own answer
   (accepted, duplicate) to a push of ours;
 * of `safe`, what is within what is believed.
@@ -19,6 +20,7 @@ lost its disk: nothing that it proved before counts any more.
 """
 
 import binascii
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -74,8 +76,7 @@ def read_claim(
 
 def to_look_up(claim: Claim, head_seq: int) -> tuple[int, ...]:
     """The numbers whose own hashes are needed to weigh a claim."""
-    lasts = {last for _, last in claim.have.spans}
-    return tuple(seq for seq, _ in claim.proofs if seq in lasts and seq <= head_seq)
+    return tuple(seq for seq, _ in claim.proofs if seq in claim.have and seq <= head_seq)
 
 
 def conflict(claim: Claim, own: Mapping[int, bytes | None], head_seq: int) -> str:
@@ -94,7 +95,7 @@ def weigh(
 ) -> tuple[Belief, bool]:
     """What is believed after a claim without conflict, and whether the hub has lost its disk."""
     # An answer from before the last one may know less, which is no sign of loss.
-    is_newest = claim.asked_at >= before.grown_at
+    is_newest = claim.asked_at > before.grown_at
     is_lost = is_newest and bool(before.have - claim.have)
     before = Belief(grown_at=before.grown_at) if is_lost else before
     have = before.have | _proven_spans(claim, own)
@@ -109,12 +110,13 @@ def own_push(before: Belief, held: Ranges, now: float) -> Belief:
 
 
 def _proven_spans(claim: Claim, own: Mapping[int, bytes | None]) -> Ranges:
-    proofs = dict(claim.proofs)
-    return of_spans(
-        (first, last)
-        for first, last in claim.have.spans
-        if last in proofs and own.get(last) == proofs[last]
-    )
+    ours = sorted(seq for seq, theirs in claim.proofs if own.get(seq) == theirs)
+    spans: list[tuple[int, int]] = []
+    for first, last in claim.have.spans:
+        index = bisect_right(ours, last)
+        if index and ours[index - 1] >= first:
+            spans.append((first, ours[index - 1]))
+    return of_spans(spans)
 
 
 def to_keep(beliefs: Iterable[Belief], everything: Ranges) -> Ranges:

@@ -9,9 +9,9 @@ from typing import TypeVar
 import msgspec
 
 from edge import books as accounts
-from edge import chunk_table
+from edge import chunk_rows, chunk_table
 from edge.books import Books, Segment, Sum, add_sums
-from edge.chunk_table import Assessment, Row
+from edge.chunk_rows import Assessment, Row
 from edge.reserve import Reserve
 from edge.segments import SegmentFiles, file_bytes, wal_bytes
 from edge.transfers import Work
@@ -65,7 +65,7 @@ class LogStore:
                 if is_broken_file(cause):
                     await self._leave_broken_file(cause)
                 elif frees_room and is_disk_full(cause):
-                    self._reserve.give_up()
+                    self.use_reserve()
                 else:
                     raise
                 await self._commit(work)
@@ -159,14 +159,14 @@ class LogStore:
     ) -> tuple[Chunk, ...]:
         """Sound chunks of one file. What turns out to be damaged leaves the books."""
 
-        def work() -> chunk_table.Found:
+        def work() -> chunk_rows.Found:
             try:
                 with self.files.reading(segment.number) as connection:
-                    return chunk_table.read_chunks(connection, wanted, bytes_max, chunks_max)
+                    return chunk_rows.read_chunks(connection, wanted, bytes_max, chunks_max)
             except UNREADABLE:
-                return chunk_table.Found((), damaged=True)
+                return chunk_rows.Found((), damaged=True)
 
-        found: chunk_table.Found = await self._runtime.offload(work)
+        found: chunk_rows.Found = await self._runtime.offload(work)
         if found.damaged:
             await self._on_damage(segment.number)
         return found.chunks
@@ -179,7 +179,7 @@ class LogStore:
             self.files.forget_reader(number)
             try:
                 with self.files.reading(number) as connection:
-                    return chunk_table.assess(connection, segment.live)
+                    return chunk_rows.assess(connection, segment.live)
             except UNREADABLE:
                 return Assessment(NOTHING, {})
 
@@ -198,13 +198,13 @@ class LogStore:
         if seqs == segment.live:  # The usual case of a file that is done with: no need to look.
             return dict(segment.sums)
         return await self._query(
-            segment.number, lambda connection: chunk_table.measure(connection, seqs)
+            segment.number, lambda connection: chunk_rows.measure(connection, seqs)
         )
 
     async def rows(self, segment: Segment, seqs: Ranges, signal: str | None = None) -> list[Row]:
         """Some chunks of a file without their bodies."""
         return await self._query(
-            segment.number, lambda connection: chunk_table.rows_of(connection, seqs, signal)
+            segment.number, lambda connection: chunk_rows.rows_of(connection, seqs, signal)
         )
 
     async def hash_of(self, seq: int) -> bytes | None:
@@ -215,7 +215,7 @@ class LogStore:
             if seq in segment.live:
                 number = segment.number
                 return await self._query(
-                    number, lambda connection: chunk_table.hash_of(connection, seq)
+                    number, lambda connection: chunk_rows.hash_of(connection, seq)
                 )
         return None
 
@@ -243,6 +243,15 @@ class LogStore:
     def disk_use(self) -> tuple[int, int]:
         """The bytes of all files, and of the write-ahead logs among them."""
         return file_bytes(self.files.folder), wal_bytes(self.files.folder)
+
+    @property
+    def has_reserve(self) -> bool:
+        """Whether there is room that is set aside."""
+        return self._reserve.is_there
+
+    def use_reserve(self) -> None:
+        """Free the room that is set aside, for what must succeed on a full disk."""
+        self._reserve.give_up()
 
     def restock(self, free_bytes: int) -> None:
         """Lay in the reserve again once there is room for it."""

@@ -15,6 +15,8 @@ DOUBLINGS_MAX = 12
 PUSH_SECONDS_WANTED = 4.0  # Small enough that a lost push costs little and lanes take turns.
 BYTES_MIN = 64 * KIB
 BYTES_PER_S_UNKNOWN = 256 * KIB  # Until measured: a poor mobile link.
+BYTES_LIMIT = 1024 * MIB  # More than any hub takes.
+REGROWTH = 64  # A hub whose limit stays gets one push in some fifty that is too large for it.
 WEIGHT = 0.3  # Of the newest measurement; a handful of pushes make up for a wrong start.
 
 
@@ -23,7 +25,7 @@ class Pace:
     """What is known of the way to one hub."""
 
     bytes_per_s: float = BYTES_PER_S_UNKNOWN
-    bytes_max: int = 1024 * MIB  # Lowered when the hub says that a push is too large.
+    bytes_max: int = BYTES_LIMIT  # Lowered when the hub says that a push is too large.
     silences: int = 0  # Pushes in a row that nobody answered in time.
 
     def seconds_max(self, size_bytes: int) -> float:
@@ -39,6 +41,8 @@ class Pace:
     def answered(self, size_bytes: int, seconds: float) -> None:
         """Take in how long an answer took. Small pushes measure the hub and not the way to it."""
         self.silences = 0
+        if size_bytes >= self.bytes_max // 2:  # Somebody may have raised the hub's limit since.
+            self.bytes_max = min(self.bytes_max + self.bytes_max // REGROWTH + 1, BYTES_LIMIT)
         if size_bytes >= BYTES_MIN or size_bytes / max(seconds, 0.001) > self.bytes_per_s:
             measured = size_bytes / max(seconds, 0.001)
             self.bytes_per_s += WEIGHT * (measured - self.bytes_per_s)

@@ -32,6 +32,8 @@ class Verdict:
     next: Next
     reason: str = ""
     retry_after_seconds: float | None = None
+    was_sent: bool = True
+    """False only when the push surely did not reach the hub."""
 
 
 def judge_status(

@@ -15,13 +15,14 @@ from pathlib import Path
 import msgspec
 
 from edge import books as accounts
-from edge import chunk_table
+from edge import chunk_rows, chunk_table
 from edge.books import Books, Segment, Sum, Totals
+from edge.letters import Letters, open_letters
 from edge.schema import SEGMENT_MIGRATIONS
-from edge.segments import begin_file, numbers_in, path_of, remove_file, settle_wal
+from edge.segments import SegmentFiles, begin_file, numbers_in, path_of, remove_file, settle_wal
 from shared.ranges import NOTHING, Ranges, of_seqs
 from shared.records import GENESIS_HASH, Checkpoint, Chunk
-from shared.sqlite import open_reader, open_writer, sync_folder
+from shared.sqlite import check_quickly, open_reader, open_writer, sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,24 @@ def open_folder(folder: Path, fresh_epoch: str, synchronous: str) -> Opened:
     return opened
 
 
+def open_files(
+    folder: Path, fresh_epoch: str, synchronous: str, *, threads: bool
+) -> tuple[Opened, SegmentFiles, Letters]:
+    """Open the folder, its newest file for writing, and the dead letters.
+
+    Raises sqlite3.Error or OSError when nothing can be written there.
+    """
+    opened = open_folder(folder, fresh_epoch, synchronous)
+    files = SegmentFiles(folder, opened.books.active.number, synchronous, threads=threads)
+    with contextlib.ExitStack() as undo:
+        undo.callback(files.close)
+        letters, findings = open_letters(
+            folder, threads=threads, is_expected=opened.books.totals.head_seq > 0
+        )
+        undo.pop_all()
+    return replace(opened, findings=(*opened.findings, *findings)), files, letters
+
+
 def _survey(folder: Path, synchronous: str) -> _Survey:
     damaged: list[int] = []
     empty: list[int] = []
@@ -102,9 +121,7 @@ def _survey(folder: Path, synchronous: str) -> _Survey:
 def _load(path: Path, synchronous: str) -> tuple[Books | None, int | None]:
     connection = open_writer(path, SEGMENT_MIGRATIONS, synchronous)
     try:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+        check_quickly(connection)
         return chunk_table.load_books(connection), chunk_table.successor(connection)
     finally:
         connection.close()
@@ -126,7 +143,8 @@ def _recover(folder: Path, survey: _Survey, fresh_epoch: str, synchronous: str) 
     saved, checkpoints = _saved_rows(folder, survey.damaged)
     if survey.books is None and saved:  # The rows still know whose life of the log they are of.
         stale = replace(stale, epoch=saved[-1].header.epoch)
-    books, lost = _go_on(_still_there(folder, stale), saved, newest + 1)
+    known, gone = _still_there(folder, stale)
+    books, lost = _go_on(known, saved, newest + 1)
     checkpoints = checkpoints or _stale_checkpoints(folder, survey)
     begin_file(folder, newest + 1, books, checkpoints, synchronous, saved)
     for number in survey.damaged:
@@ -134,20 +152,24 @@ def _recover(folder: Path, survey: _Survey, fresh_epoch: str, synchronous: str) 
     broken = survey.damaged or ((survey.successor or 0),)
     names = ", ".join(path_of(folder, number).name for number in broken)
     finding = f"{names} could not be read: {len(saved)} chunks of it were saved"
-    return Opened(books, (finding,), lost)
+    findings = [finding] + [f"{gone.count} chunks were in files that are gone"] * bool(gone)
+    return Opened(books, tuple(findings), lost | (gone - books.seqs))
 
 
-def _still_there(folder: Path, stale: Books) -> Books:
-    """The stale books without files that were emptied and removed after they were written."""
+def _still_there(folder: Path, stale: Books) -> tuple[Books, Ranges]:
+    """The stale books without the files that are gone, and the numbers that were in those.
+
+    Such a file was emptied and removed after the books were written, or is lost: nobody here can
+    tell. So it is declared lost, and a hub that has its chunks will say that nothing is missing.
+    """
     there = set(numbers_in(folder))
     gone = [segment for segment in stale.segments if segment.number not in there]
-    totals = stale.totals
-    for (
-        segment
-    ) in gone:  # Only what is safe or declared leaves a file, and only then is it removed.
-        totals = accounts.booked(totals, "safe", segment.sums)
+    totals, seqs = stale.totals, NOTHING
+    for segment in gone:
+        totals = accounts.booked(totals, "damaged", segment.sums)
+        seqs = seqs | segment.live if segment.epoch == stale.epoch else seqs
     kept = tuple(segment for segment in stale.segments if segment.number in there)
-    return replace(stale, totals=totals, segments=kept)
+    return replace(stale, totals=totals, segments=kept), seqs
 
 
 def _go_on(stale: Books, saved: Sequence[Chunk], number: int) -> tuple[Books, Ranges]:
@@ -202,18 +224,12 @@ def _tried_reader(path: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def _sound_rows(connection: sqlite3.Connection) -> list[Chunk]:
-    """The rows that can be had from both ends of the table, since a broken page stops a walk."""
-    found: dict[int, Chunk] = {}
-    for direction in ("ASC", "DESC"):
-        with contextlib.suppress(*UNREADABLE):
-            rows = connection.execute(  # One of two words of our own is put into the text.
-                f"SELECT seq, hash, header, body FROM chunk ORDER BY seq {direction}"  # noqa: S608
-            )
-            for row in rows:
-                chunk = chunk_table.sound_chunk(*row)
-                if chunk is not None:
-                    found[chunk.header.seq] = chunk
-    return list(found.values())
+    """One by one: a cursor that meets a broken page takes the sound row before it along."""
+    return [
+        chunk
+        for seq in chunk_rows.seqs_in(connection)
+        if (chunk := chunk_rows.sound_at(connection, seq)) is not None
+    ]
 
 
 def _stale_checkpoints(folder: Path, survey: _Survey) -> list[Checkpoint]:

@@ -47,6 +47,10 @@ class EdgeSettings:
     otlp_port: int = option(
         OTLP_PORT, "port to receive telemetry on", readers.port, env=("OTLP_PORT",)
     )
+    # Pushing is the quickest; where policy allows no uploads, a link that the hubs ask over may do.
+    push: bool = option(
+        True, "0 sends no data: hubs fetch it over the link that this edge opens", readers.switch
+    )
     # Empty means the file cluster.key of a hub on this machine.
     cluster_key: str = option(
         "", "secret shared by all hubs and edges", readers.text, env=("CLUSTER_KEY",), secret=True
@@ -64,7 +68,7 @@ class EdgeSettings:
     )
     # Old senders write their local time without a zone.
     syslog_utc_offset_seconds: float = option(
-        0.0, "what to add to UTC for syslog times without a zone", readers.seconds
+        0.0, "what to add to UTC for syslog times without a zone", readers.utc_offset_seconds
     )
     # No program is asked unasked.
     scrape: tuple[Target, ...] = option(

@@ -6,6 +6,7 @@ judged them. While some batches are on their way the next is read from disk.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,6 +55,8 @@ class Head(Protocol):
 
     @property
     def head_seq(self) -> int: ...
+    @property
+    def head_hash(self) -> bytes: ...
 
 
 class Log(Protocol):
@@ -87,10 +90,17 @@ class Cargo:
 
 @dataclass(slots=True)
 class OwnHashes:
-    """The hashes of this log's chunks: of those pushed last from memory, of others from the log."""
+    """The hashes of this log's chunks: of those pushed last from memory, of others from the log.
+
+    That of the head at the start is kept: there another life of this log may have begun.
+    """
 
     log: Log
     _known: dict[int, bytes] = field(default_factory=dict)
+    _mark: tuple[str, int, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._mark = (self.log.epoch, self.log.totals.head_seq, self.log.totals.head_hash)
 
     def note(self, chunks: Sequence[Chunk]) -> None:
         """Remember what is about to be pushed."""
@@ -104,7 +114,11 @@ class OwnHashes:
 
     async def look_up(self, seqs: Sequence[int]) -> dict[int, bytes | None]:
         """Our hash at each number, None where it is not known any more. Raises Unavailable."""
-        return {seq: self._known.get(seq) or await self.log.hash_of(seq) for seq in seqs}
+        return {seq: self._at_hand(seq) or await self.log.hash_of(seq) for seq in seqs}
+
+    def _at_hand(self, seq: int) -> bytes | None:
+        epoch, marked_seq, digest = self._mark
+        return digest if (epoch, marked_seq) == (self.log.epoch, seq) else self._known.get(seq)
 
 
 class Shipper:
@@ -135,6 +149,8 @@ class Shipper:
         self._turn = asyncio.Lock()  # What is safe in one life of the log says nothing of the next.
         self.last_error = ""
         self.pushed_chunks = self.pushed_records = self.pushed_bytes = 0
+        self.verdicts: Counter[Next] = Counter()
+        self.settled: Counter[str] = Counter()
         hubs.on_news = self._wake
 
     def _wake(self) -> None:
@@ -179,6 +195,7 @@ class Shipper:
                     await self._split(seq, reason)
                 case Bury(seq, reason):
                     await self._log.bury(seq, reason)
+                    self.settled["dead_letter"] += 1
                     self._talk.on_settled(seq)
                 case NewEpoch():
                     await self._begin_life(step)
@@ -231,6 +248,7 @@ class Shipper:
                 parts = await self._runtime.offload(partial(halve, chunk))
                 log.warning("push: hubs refuse chunk %d, it is cut in two: %s", seq, reason)
                 await self._log.split(seq, parts)
+                self.settled["split"] += 1
         except BadInput as error:
             log.warning("push: hubs refuse chunk %d, and it cannot be cut: %s", seq, error)
             self._talk.on_whole(seq)
@@ -242,6 +260,7 @@ class Shipper:
             log.error("push: the log begins a new life: %s", step.reason)
             self.hubs.forget_log()
             await self._log.new_epoch(step.reason, step.keep)
+            self.settled["new_epoch"] += 1
 
     # ---- pushes
 
@@ -251,15 +270,16 @@ class Shipper:
         view = self.hubs.views.get(step.hub_url)
         answer = await self._ask(step.hub_url, cargo.wire, seconds_max)
         now = loop.time()
+        self.verdicts[answer.next if isinstance(answer, Verdict) else Next.DONE] += 1
         if isinstance(answer, Verdict):
             self._talk.on_reply(Turned(step.batch, answer, now - asked_at), now)
         else:
+            if view is not None:  # First, so that a new life begins with all that is proven.
+                await self.weigh(view, _claim_of(answer, epoch, asked_at))
             self._take(step.batch, cargo, answer, now - asked_at)
+            self._swept.ring()
         if self._talk.batches.get(step.batch) is None:
             self._cargo.pop(step.batch, None)
-        if view is not None and not isinstance(answer, Verdict):
-            await self.weigh(view, _claim_of(answer, epoch, asked_at))
-            self._swept.ring()
         self._tell()
         self._wake()
 
@@ -273,7 +293,7 @@ class Shipper:
                 timeout_seconds=seconds_max,
             )
         except Unreachable as error:
-            return Verdict(Next.NEXT_HUB, str(error))
+            return Verdict(Next.NEXT_HUB, str(error), was_sent=error.sent)
         except BadInput as error:
             return Verdict(Next.BACK_OFF, f"{url}: {error}")
         return self._read(url, reply)

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +21,24 @@ from hub.calls import DEADLINE_SECONDS_MAX, HOPS_MAX, Calls
 from hub.crowd import Crowd
 from hub.links import Links, LinkSession
 from hub.mesh import Mesh
+from hub.pull import Judged
 from hub.registry import Registry
 from hub.replicate import LogKey
 from hub.store.chunks import ChunkStore
+from hub.web.guard import status_of
 from shared import beat as beats
 from shared import jsonrpc
-from shared.beat import BeatReply
+from shared.beat import Beat, BeatReply
 from shared.envelope import BATCH_BYTES_MAX, CHUNKS_MAX, MEDIA_TYPE, read_batch, write_batch
-from shared.errors import BadInput, Refused, RpcError, TooLarge, Unreachable, UnsupportedType
+from shared.errors import (
+    BadInput,
+    Refused,
+    RpcError,
+    TooLarge,
+    Unavailable,
+    Unreachable,
+    UnsupportedType,
+)
 from shared.ranges import Ranges, from_wire, of_spans
 from shared.readers import NAME
 from shared.receipt import PushReply, Receipt, write_reply
@@ -40,6 +52,7 @@ BEAT_BYTES_MAX = 2 * MIB
 PEER_BYTES_MAX = 16 * MIB
 NODE_ID_HEADER = "x-headwater-node"
 NODE_KEY_HEADER = "x-headwater-node-key"
+MARK_HEADER = "x-headwater-mark"
 HAVE_PAGE = 4096
 POLL_SECONDS_MAX = 30.0
 ANNOUNCE_PAUSE_SECONDS = 0.02  # Chunks that arrive together are announced together.
@@ -77,6 +90,21 @@ def _json(value: Any) -> Response:
     return Response(orjson.dumps(value, default=str), media_type="application/json")
 
 
+def mark_of(headers: Mapping[str, str], epoch: str) -> int:
+    """The number at which an edge wants a proof, its head when it began to run; 0 for none.
+
+    The header is `EPOCH:SEQ`. Raises BadInput.
+    """
+    name, _, number = headers.get(MARK_HEADER, f"{epoch}:0").rpartition(":")
+    if not (number.isascii() and number.isdigit() and len(number) < 20):
+        raise BadInput(f"{MARK_HEADER} must be EPOCH:SEQ")
+    return int(number) if name == epoch else 0
+
+
+def _nobody(beat: Beat) -> None:
+    """Nobody listens."""
+
+
 @dataclass(slots=True)
 class EdgeDoors:
     """What edges call."""
@@ -89,6 +117,7 @@ class EdgeDoors:
     runtime: Runtime
     crowd: Crowd
     counters: Counter[str] = field(default_factory=Counter)
+    heard: Callable[[Beat], None] = _nobody
 
     async def heartbeat(self, request: Request) -> Response:
         """Take in a beat and answer with what this hub holds of the node's log."""
@@ -101,9 +130,10 @@ class EdgeDoors:
         now = asyncio.get_running_loop().time()
         self.registry.hear(beat, now, self.runtime.wall_ms())
         self.mesh.tell_soon()
+        self.heard(beat)
         self.counters["heartbeats"] += 1
         log_key = (node_id, beat.epoch)
-        have, proofs = await self.store.proven(log_key)
+        have, proofs = await self.store.proven(log_key, mark_of(request.headers, beat.epoch))
         reply = BeatReply(
             self.hub_id,
             self.registry.interval_seconds,
@@ -120,18 +150,42 @@ class EdgeDoors:
         if request.headers.get("content-type", "") != MEDIA_TYPE:
             raise UnsupportedType(f"the content type of a batch is {MEDIA_TYPE}")
         node_id = self._authentic(request.headers)
-        batch = read_batch(await read_body(request, BATCH_BYTES_MAX))
+        wire = await read_body(request, BATCH_BYTES_MAX)
+        sender = f"{node_id} at {request.client.host}" if request.client else node_id
+        reply = await self.take_in(node_id, wire, sender, request.headers)
+        return Response(write_reply(reply), media_type="application/json")
+
+    async def pulled(self, node_id: str, wire: bytes, mark: str) -> Judged:
+        """Take in a batch that this hub fetched over the node's link: as if it had been pushed."""
+        headers = {MARK_HEADER: mark} if mark else {}
+        try:
+            reply = await self.take_in(node_id, wire, f"{node_id} by its link", headers)
+        except (BadInput, Refused, Unavailable, sqlite3.Error) as error:
+            status, answered = status_of(error)
+            self.counters[f"answers_{status}"] += 1
+            log.warning("pulled from %s: %s", node_id, error)
+            seconds = answered.get("retry-after")
+            return Judged(status, None, str(error), float(seconds) if seconds else None)
+        self.counters["batches_pulled"] += 1
+        return Judged(200, reply)
+
+    async def take_in(
+        self, node_id: str, wire: bytes, sender: str, headers: Mapping[str, str]
+    ) -> PushReply:
+        """Judge and keep a batch of a node's own log; returns after the commit.
+
+        Raises BadInput, TooLarge, Refused, Unavailable or sqlite3.Error.
+        """
+        batch = read_batch(wire)
         check_sender(batch.chunks, node_id)
         await self.runtime.offload(lambda: check_integrity(batch.chunks))
-        sender = f"{node_id} at {request.client.host}" if request.client else node_id
         receipt = await self.store.accept(batch.name, batch.chunks, sender)
         self._count(receipt)
         key = (receipt.origin, receipt.epoch)
-        have, proofs = await self.store.proven(key)
+        have, proofs = await self.store.proven(key, mark_of(headers, receipt.epoch))
         safe = self.store.safe(key) & have
         credit = self.crowd.credit_bytes_per_s(asyncio.get_running_loop().time())
-        reply = PushReply(self.hub_id, receipt, have.to_wire(), safe.to_wire(), proofs, credit)
-        return Response(write_reply(reply), media_type="application/json")
+        return PushReply(self.hub_id, receipt, have.to_wire(), safe.to_wire(), proofs, credit)
 
     def _count(self, receipt: Receipt) -> None:
         self.counters["batches"] += 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hub import params
-from hub.calls import Calls
+from hub.calls import DEADLINE_SECONDS, DEADLINE_SECONDS_MAX, HOP_RESERVE, Calls
 from hub.describe import describe_node, describe_peer, describe_self, time_of_ms
 from hub.gossip import HubRecord
 from hub.mesh import Mesh
@@ -121,15 +121,35 @@ class Fleet:
     async def edge_buffer(self, raw: dict[str, Any]) -> dict[str, Any]:
         """What a node's buffer holds, asked of the node itself."""
         wanted = params.read(params.OfNode, raw)
-        self.node(wanted.node)
-        answer = await self.calls.call(wanted.node, "edge.buffer", {})
-        return {**answer.result, "path": {"served_by": answer.hops[-1]["hub"], "hops": answer.hops}}
+        return await self._ask(wanted.node, "edge.buffer", {})
 
     async def edge_drain(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Push out everything a node has buffered; returns its verdict."""
         wanted = params.read(params.DrainNode, raw)
-        self.node(wanted.node)
         order = {"deadline_s": wanted.deadline_s, "request_id": wanted.request_id}
-        seconds = wanted.deadline_s + DRAIN_MARGIN_SECONDS
-        answer = await self.calls.call(wanted.node, "edge.drain", order, seconds=seconds)
+        # A hop passes on only a part of its time, and the last one must outlast the deadline.
+        seconds = (wanted.deadline_s + DRAIN_MARGIN_SECONDS) / HOP_RESERVE
+        return await self._ask(wanted.node, "edge.drain", order, min(seconds, DEADLINE_SECONDS_MAX))
+
+    async def edge_drain_status(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """How the drains of a node go, and the verdicts of those that ended last."""
+        wanted = params.read(params.DrainsOfNode, raw)
+        which = {"request_id": wanted.request_id}
+        return await self._ask(wanted.node, "edge.drain.status", which)
+
+    async def edge_drain_cancel(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """End a drain before its deadline; the node goes on pushing as it always does."""
+        wanted = params.read(params.CancelDrain, raw)
+        which = {"request_id": wanted.request_id}
+        return await self._ask(wanted.node, "edge.drain.cancel", which)
+
+    async def _ask(
+        self,
+        node: str,
+        method: str,
+        order: dict[str, Any],
+        seconds: float = DEADLINE_SECONDS,
+    ) -> dict[str, Any]:
+        self.node(node)
+        answer = await self.calls.call(node, method, order, seconds=seconds)
         return {**answer.result, "path": {"served_by": answer.hops[-1]["hub"], "hops": answer.hops}}

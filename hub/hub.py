@@ -26,6 +26,7 @@ from hub.links import Links
 from hub.mesh import Mesh
 from hub.methods import method_table
 from hub.peers import Peers
+from hub.pull import Pulls
 from hub.registry import Registry
 from hub.replicate import SafeLedger
 from hub.rpc import Rpc
@@ -152,6 +153,12 @@ class Hub:
         self.audit = Audit(self.config.hub_id, self.registry, self.store, self.mesh, self.runtime)
         limits = CreditLimits(self.config.backlog_bytes_per_s)
         self.crowd = Crowd(self.registry, self.store, limits)
+        self.pulls = Pulls(
+            self.config.hub_id,
+            self.links,
+            lambda node_id, wire, mark: self.edge_doors.pulled(node_id, wire, mark),
+            self.runtime.rng,
+        )
         self.edge_doors = EdgeDoors(
             self.config.hub_id,
             self.registry,
@@ -161,6 +168,7 @@ class Hub:
             self.runtime,
             self.crowd,
             self.counters,
+            self.pulls.heard,
         )
         self.peer_doors = PeerDoors(
             self.store, self.mesh, calls, self.store_epoch, self.stopping, self.audit
@@ -227,6 +235,7 @@ class Hub:
         """Keep everything going, for ever; cancel to stop."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.mesh.run())
+            tasks.create_task(self.pulls.run())
             tasks.create_task(repeat("saving nodes", self._save, self.runtime.rng))
             tasks.create_task(repeat("forgetting receipts", self._prune, self.runtime.rng))
 

@@ -68,6 +68,8 @@ def method_table(
         "hub.forget": Method(fleet.hub_forget, params.OfHub),
         "edge.buffer": Method(fleet.edge_buffer, params.OfNode),
         "edge.drain": Method(fleet.edge_drain, params.DrainNode),
+        "edge.drain.status": Method(fleet.edge_drain_status, params.DrainsOfNode),
+        "edge.drain.cancel": Method(fleet.edge_drain_cancel, params.CancelDrain),
         "vm.list": Method(vms.list, params.ListVms),
         "ledger.show": Method(audit.show, params.ShowLedger),
         "ledger.verify": Method(audit.verify, params.VerifyLedger),

@@ -44,6 +44,20 @@ class DrainNode(Struct, forbid_unknown_fields=True):
     request_id: Name | None = None
 
 
+class DrainsOfNode(Struct, forbid_unknown_fields=True):
+    """A node, and which of its drains; without an id all that run and those that ended last."""
+
+    node: Name
+    request_id: Name | None = None
+
+
+class CancelDrain(Struct, forbid_unknown_fields=True):
+    """A drain of a node, by the request id that it was begun with."""
+
+    node: Name
+    request_id: Name
+
+
 class ShowLedger(Struct, forbid_unknown_fields=True):
     """The ledger of a node, as this hub holds it or as another one does."""
 

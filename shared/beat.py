@@ -12,11 +12,18 @@ from shared.readers import NAME
 
 JSON_LEVELS_SPARE = 40  # Records and answers carry what a beat says some levels deeper.
 
+PULLING_HUBS_MAX = 64
+"""More hubs than any cluster has; an edge offers to a few of them at a time."""
+
 NodeId = Annotated[str, Meta(pattern=rf"\A{NAME.pattern}\Z")]
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """One heartbeat. Facts travel with every beat: they are small, and a hub may be new."""
+    """One heartbeat. Facts travel with every beat: they are small, and a hub may be new.
+
+    `pull` names the hubs for which data waits here that they are to fetch over their links: an edge
+    that may not push tells them so.
+    """
 
     node_id: NodeId
     incarnation: Count
@@ -28,6 +35,7 @@ class Beat(msgspec.Struct, frozen=True):
     buffer: dict[str, Any]
     vms: list[dict[str, Any]] = []
     vms_total: int = 0
+    pull: Annotated[list[NodeId], Meta(max_length=PULLING_HUBS_MAX)] = []
 
 
 class BeatReply(msgspec.Struct, frozen=True):

@@ -1,6 +1,5 @@
 """The command line: a table of commands, each imported only when it is called."""
 
-import importlib
 import os
 import sys
 
@@ -8,6 +7,7 @@ import click
 
 from shared import __version__
 from shared.errors import HeadwaterError, Refused, RpcError, SettingsError
+from shared.lazy_group import LazyGroup
 
 COMMANDS = {
     "start": ("shared.main:start_command", "Start what MODE says, with KEY=VALUE settings."),
@@ -28,7 +28,7 @@ COMMANDS = {
     "vms": ("hub.cli.vms:vms", "List the virtual machines and sandboxes."),
     "vm": ("hub.cli.vms:vm", "Create, start, stop or delete one."),
     "drain": ("hub.cli.drain:drain", "Push all that an edge holds, now."),
-    "buffer": ("hub.cli.drain:buffer", "Show what an edge holds."),
+    "buffer": ("shared.buffer_command:buffer", "Show, search, verify or mend what an edge holds."),
     "ledger": ("hub.cli.ledger:ledger", "Account for a node's data, and check it."),
     "config": ("hub.cli.config:config", "Show the settings and where they come from."),
     "rpc": ("hub.cli.rpc:rpc", "Call a method of a hub."),
@@ -39,28 +39,12 @@ COMMANDS = {
 HIDDEN = frozenset({"start", "peers"})
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command when it is called for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names in the order of the table."""
-        return [name for name in COMMANDS if name not in HIDDEN]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command itself, or None."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in the help, from the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands_by_name=COMMANDS,
+    hidden_names=HIDDEN,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="headwater")
 def root() -> None:
     """Headwater: telemetry from edges to equal hubs, and orders back."""

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # Ships no types.
 
-from shared import otlp_json, otlp_rows
+from shared import otlp_rows
 from shared.errors import UnsupportedType
-from shared.otlp_body import read_proto
+from shared.otlp_body import read_json, read_proto
 from shared.otlp_values import TIME_NS_MAX, metric_data
 from shared.records import Encoding, Part, Signal
 
@@ -32,13 +32,26 @@ Group = tuple[int, list[int]]
 def read_part(signal: Signal, content_type: str, body: bytes) -> Part:
     """Check, count and date one request body and keep its bytes.
 
-    An empty request is valid and has 0 records. Raises BadInput or UnsupportedType.
+    An empty request is valid and has 0 records. A request for logs of which every record has an
+    event name is a part of events. Raises BadInput or UnsupportedType.
     """
     encoding = encoding_of(content_type)
     request = _read(signal, encoding, body)
     records, time_min_ns, time_max_ns = _tally(_GROUPS[signal](request))
     kept = body if encoding is Encoding.PROTO else b"[" + body + b"]"
+    signal = Signal.EVENTS if signal is Signal.LOGS and _are_events(request) else signal
     return Part(signal, encoding, kept, records, time_min_ns, time_max_ns)
+
+
+def _are_events(request: Any) -> bool:
+    """Whether it has records, and each is an event: most are seen not to be by their first record."""
+    names = (
+        record.event_name
+        for resource_logs in request.resource_logs or ()
+        for scope_logs in resource_logs.scope_logs or ()
+        for record in scope_logs.log_records or ()
+    )
+    return bool(next(names, "")) and all(names)
 
 
 def encoding_of(content_type: str) -> Encoding:
@@ -81,7 +94,7 @@ def empty_reply(signal: Signal, json: bool) -> bytes:
 def _read(signal: Signal, encoding: Encoding, body: bytes) -> Any:
     if encoding is Encoding.PROTO:
         return read_proto(signal, body)
-    request = otlp_json.read_request(signal, body)
+    request = read_json(signal, body)
     # Protobuf bounds the nesting of values by itself. In JSON only array and list values can nest,
     # and they are rare, so only bodies that may have them are walked to the bottom here.
     if b"arrayValue" in body or b"kvlistValue" in body or b"\\u" in body:

@@ -4,6 +4,7 @@ Each reader takes a text (flags, environment) or a native value (TOML) and raise
 text completes the sentence "NAME must be ...".
 """
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -25,6 +26,9 @@ SIZE_UNITS = {
     "tib": 2**40,
 }
 SECOND_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+UTC_OFFSET_SECONDS_MAX = 14 * 3600.0
+"""No zone is further from UTC."""
 
 _QUANTITY = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*")
 
@@ -80,6 +84,18 @@ def seconds(value: object) -> float:
     return float(amount)
 
 
+def utc_offset_seconds(value: object) -> float:
+    """How far local time is ahead of UTC (+) or behind it (-), as in 2h, +5.5h or -5h."""
+    text = str(value).strip()
+    try:
+        offset = seconds(text[1:] if text[:1] in ("+", "-") else value)
+    except ValueError:
+        offset = math.inf
+    if offset > UTC_OFFSET_SECONDS_MAX:
+        raise ValueError("a difference to UTC such as 2h, +5.5h or -5h")
+    return -offset if text.startswith("-") else offset
+
+
 def _quantity(value: object, units: "dict[str, int] | dict[str, float]") -> float | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
@@ -96,7 +112,10 @@ def path(value: object) -> Path:
     written = text(value)
     if not written or "\0" in written:
         raise ValueError("a path")
-    return Path(written).expanduser()
+    try:
+        return Path(written).expanduser()
+    except RuntimeError as error:  # Of a user who has none.
+        raise ValueError(f"a path, and nobody knows the home folder of {written[:100]}") from error
 
 
 def paths(value: object) -> tuple[Path, ...]:

@@ -102,6 +102,13 @@ def open_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def check_quickly(connection: sqlite3.Connection) -> None:
+    """Read every page once. Raises sqlite3.DatabaseError with the first thing that is wrong."""
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(" ".join(str(verdict).split()))
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: a new file may else be gone after a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -10,11 +10,15 @@ from dataclasses import fields
 from typing import Any
 
 from edge.receive.alert_rule import DEFAULT_RULES, OPERATORS, PLACEHOLDER, AlertRule
+from edge.receive.patterns import safe_pattern
 from shared import readers
 from shared.signals import SEVERITIES
 
 RULES_MAX = 100
 TEXT_CHARACTERS_MAX = 1000
+
+LOG_CHARACTERS_MAX = 2048
+"""So much of a body is searched: a rule looks for a message, not through a dump."""
 
 _KNOWN_PLACEHOLDERS = "{attributes}, {name}, {threshold}, {value}"
 
@@ -105,12 +109,7 @@ def _short_text(value: object) -> str:
 
 
 def _expression(value: object) -> str:
-    written = _short_text(value)
-    try:
-        re.compile(written)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"a regular expression, but: {error}") from error
-    return written
+    return safe_pattern(value, LOG_CHARACTERS_MAX).pattern
 
 
 def _where(value: object) -> tuple[tuple[str, str], ...]:

@@ -5,15 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge.receive.alert_config import LOG_CHARACTERS_MAX
 from edge.receive.alert_rule import AlertRule
 from edge.receive.alert_rules import Attributes
 from shared.otlp_points import MetricPoint
 from shared.otlp_rows import LogRow, log_rows, metric_points, resource_value
 from shared.records import Encoding, Part, Signal
 from shared.signals import SEVERITIES
-
-BODY_CHARACTERS_MAX = 4096
-"""So much of a body is searched: a rule looks for a message, not through a dump."""
 
 ATTRIBUTES_MAX = 32
 ATTRIBUTE_CHARACTERS_MAX = 256
@@ -75,7 +73,7 @@ class Observer:
     def _counts(self, rows: Iterable[LogRow]) -> dict[str, int]:
         counts: dict[str, int] = {}
         for row in rows:
-            body = "\n".join(_texts(row.body))[:BODY_CHARACTERS_MAX]
+            body = "\n".join(_texts(row.body))[:LOG_CHARACTERS_MAX]
             for rule, expression in self._log_rules:
                 least = SEVERITIES.get(rule.min_severity, 0)
                 if row.severity_number >= least and expression.search(body):

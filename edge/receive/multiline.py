@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge.receive.lines import Cut, split_line
+from edge.receive.patterns import safe_pattern
 
 LINES_MAX = 500
 """Of one record; the deepest stack traces that anybody reads have fewer."""
 
 PROBE_BYTES_MAX = 1024
 """So much of a line tells whether it begins a record, which bounds the time of the expression."""
-
-EXPRESSION_CHARACTERS_MAX = 1000
 
 
 class Grammar(Protocol):
@@ -136,15 +135,10 @@ def grammar_of(text: str) -> Grammar | None:
         return None
     if text in GRAMMARS:
         return GRAMMARS[text]
-    if len(text) > EXPRESSION_CHARACTERS_MAX:
-        raise ValueError(f"multiline must have at most {EXPRESSION_CHARACTERS_MAX} characters")
     try:
-        return StartLine(re.compile(text))
-    except (re.error, OverflowError, RecursionError) as error:
-        names = ", ".join(GRAMMARS)
-        raise ValueError(
-            f"multiline must be one of {names}, or a regular expression: {error}"
-        ) from error
+        return StartLine(safe_pattern(text, PROBE_BYTES_MAX))
+    except ValueError as error:
+        raise ValueError(f"multiline must be one of {', '.join(GRAMMARS)}, or {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from edge.receive.scrub_pattern import safe_pattern
+from edge.receive.patterns import safe_pattern
 
 Span = tuple[int, int]
 Replace = Callable[[str], str]

@@ -26,8 +26,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from edge.receive.patterns import safe_pattern
 from edge.receive.scrub_find import FINDERS, Finder, Replace, replacer
-from edge.receive.scrub_pattern import safe_pattern
 from shared.signals import SEVERITIES, Scalar, Signal
 
 RULES_MAX = 100

@@ -1,53 +1,94 @@
 """Commands about what an edge still holds: drain, buffer show."""
 
 import asyncio
+import secrets
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hub.cli.ask import Asker, asking
 from hub.cli.client import Caller, Door, local_edges, run
+from hub.cli.drain_progress import Show, show_of, watch
 from hub.cli.output import PARTIAL, say, show_one, size
 from shared import readers
 from shared.errors import HeadwaterError, SettingsError, Unreachable
 
-POLL_SECONDS = 0.5  # Moves before the eye, and costs the edge next to nothing.
 ANSWER_SECONDS_EXTRA = 15.0  # For the way through a peer hub after the deadline.
+CANCEL_SECONDS = 3.0  # A person who has pressed Ctrl-C wants the prompt back.
+INTERRUPTED = 130  # As shells count a command that SIGINT ended.
 
 Params = Mapping[str, Any]
 Work = Callable[[Caller, Params], Coroutine[Any, Any, Any]]
 
+WHERE = {
+    "not_on_any_hub": "not on any hub",
+    "on_one_hub": "on one hub only",
+    "dead_letters": "dead letters",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A drain to begin, or to join where somebody has named the id of one."""
+
+    request_id: str
+    deadline_seconds: float
+    is_joining: bool
+
+    def params(self, target: Params) -> dict[str, Any]:
+        """The parameters of edge.drain."""
+        return {
+            **target,
+            "deadline_s": self.deadline_seconds,
+            "request_id": self.request_id,
+        }
+
 
 @click.command()
-@click.argument("node")
+@click.argument("node", required=False, default="")
 @click.option("--deadline", default="10m", show_default=True, help="Give up after this time.")
+@click.option("--request-id", default="", help="Join the drain with this id, or begin it.")
 @asking
-def drain(asker: Asker, /, node: str, deadline: str) -> None:
-    """Push all that NODE holds, now; exit 0 means safe to power off, 3 that something is left."""
+def drain(asker: Asker, /, node: str, deadline: str, request_id: str) -> None:
+    """Push all that NODE holds, now; exit 0 means safe to power off, 3 that something is left.
+
+    Without NODE, it is the only edge on this machine, asked itself. Ctrl-C ends the wait; the edge
+    pushes on as it always does.
+    """
     try:
-        deadline_s = readers.seconds(deadline)
+        deadline_seconds = readers.seconds(deadline)
     except ValueError as error:
         raise click.BadParameter(f"must be {error}") from error
-
-    async def work(caller: Caller, target: Params) -> Any:
-        return await drain_with_progress(caller, target, deadline_s, _progress(node))
-
-    answer = through_hub_or_socket(asker, node, work)
+    name = request_id or f"cli-{secrets.token_hex(8)}"
+    order = Order(name, deadline_seconds, is_joining=bool(request_id))
+    try:
+        node, answer = _drain(asker, node, order)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     show_one(asker.form, answer)
-    say(_verdict(node, answer))
+    for line in _verdict(node, answer):
+        say(line)
     if not answer.get("safe_to_power_off"):
         sys.exit(PARTIAL)
 
 
-@click.group()
-def buffer() -> None:
-    """Look at what an edge holds."""
+def _drain(asker: Asker, node: str, order: Order) -> tuple[str, Params]:
+    """The name of the edge that was drained, and its verdict."""
+    if not node:
+        node, door = only_edge(asker.data)
+        return node, run([door], say, lambda caller: drain_with_progress(caller, {}, order, node))
+
+    async def work(caller: Caller, target: Params) -> Any:
+        return await drain_with_progress(caller, target, order, node)
+
+    return node, through_hub_or_socket(asker, node, work)
 
 
-@buffer.command("show")
+@click.command("show")
 @click.argument("node")
 @asking
 def show(asker: Asker, /, node: str) -> None:
@@ -75,88 +116,95 @@ def through_hub_or_socket(asker: Asker, node: str, work: Work) -> Any:
 
 
 def _is_edge(door: Door, node: str) -> bool:
+    return _node_of(door) == node
+
+
+def _node_of(door: Door) -> str:
+    """Which edge answers at a socket; empty when none does."""
     try:
         held = run([door], lambda _: None, lambda caller: caller.call("edge.buffer"))
     except HeadwaterError:
-        return False  # A socket that a killed edge left behind.
-    return bool(held.get("node_id") == node)
+        return ""  # A socket that a killed edge left behind.
+    return str(held.get("node_id") or "")
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How a drain is shown while it runs."""
+def only_edge(data: Path) -> tuple[str, Door]:
+    """The one edge that answers on this machine; raises SettingsError when it is not one."""
+    doors = local_edges(data)
+    named = [(name, door) for door in doors if (name := _node_of(door))]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        names = ", ".join(sorted(name for name, _ in named))
+        raise SettingsError(f"several edges run on this machine: name one of {names}")
+    silent = ", ".join(door.name for door in doors)
+    found = f"those in {data} do not answer: {silent}" if silent else f"none has a socket in {data}"
+    raise SettingsError(f"no edge runs on this machine ({found}): name the node to drain")
 
-    update: Callable[[int, int], None]
-    close: Callable[[], None]
+
+async def drain_with_progress(caller: Caller, target: Params, order: Order, node: str) -> Any:
+    """The answer of edge.drain, shown while it runs. When cancelled, the edge is told so."""
+    try:
+        return await _show_wait(caller, target, order, show_of(node))
+    except asyncio.CancelledError:
+        await _stop_waiting(caller, target, order, node)
+        raise
 
 
-async def drain_with_progress(
-    caller: Caller, target: Params, deadline_s: float, progress: Progress
-) -> Any:
-    """The answer of edge.drain, with what is left shown while it runs."""
+async def _show_wait(caller: Caller, target: Params, order: Order, show: Show) -> Any:
+    verdict = None
+    try:
+        verdict = await _wait(caller, target, order, show)
+    finally:
+        show.end(verdict)
+    return verdict
+
+
+async def _wait(caller: Caller, target: Params, order: Order, show: Show) -> Any:
     call = caller.call(
         "edge.drain",
-        {**target, "deadline_s": deadline_s},
-        timeout_seconds=deadline_s + ANSWER_SECONDS_EXTRA,
+        order.params(target),
+        timeout_seconds=order.deadline_seconds + ANSWER_SECONDS_EXTRA,
     )
+    question = {**target, "request_id": order.request_id}
     try:
         async with asyncio.TaskGroup() as tasks:
             draining = tasks.create_task(call)
-            watching = tasks.create_task(_watch(caller, target, progress))
+            watching = tasks.create_task(watch(caller, question, show))
             draining.add_done_callback(lambda _: watching.cancel())
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
-    finally:
-        progress.close()
     return draining.result()
 
 
-async def _watch(caller: Caller, target: Params, progress: Progress) -> None:
-    most = 0
-    while True:
+async def _stop_waiting(caller: Caller, target: Params, order: Order, node: str) -> None:
+    if not order.is_joining:  # Another may be waiting for a drain that we have joined.
+        question = {**target, "request_id": order.request_id}
         try:
-            held = await caller.call("edge.buffer", target)
-        except HeadwaterError:
-            return  # The drain itself tells what is wrong; this is only the show.
-        left = int(held.get("pending_chunks") or 0)
-        most = max(most, left)
-        progress.update(left, most)
-        await asyncio.sleep(POLL_SECONDS)
+            await caller.call("edge.drain.cancel", question, timeout_seconds=CANCEL_SECONDS)
+        except HeadwaterError as error:
+            say(f"{node} could not be told, and hurries on until the deadline: {error}")
+    say(f"no longer waiting; {node} goes on pushing what it holds, and this is no verdict")
 
 
-def _progress(node: str) -> Progress:
-    return _bar(node) if sys.stderr.isatty() else _lines(node)
-
-
-def _lines(node: str) -> Progress:
-    def update(left: int, most: int) -> None:
-        say(f"{node}: {left} of {most} chunks left")
-
-    return Progress(update, lambda: None)
-
-
-def _bar(node: str) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn(node), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Bar(*columns, console=Console(stderr=True))
-    bar.start()
-    task = bar.add_task(node, total=None)
-
-    def update(left: int, most: int) -> None:
-        bar.update(task, total=most, completed=most - left)
-
-    return Progress(update, bar.stop)
-
-
-def _verdict(node: str, answer: Mapping[str, Any]) -> str:
+def _verdict(node: str, answer: Params) -> Iterator[str]:
+    causes = answer.get("causes") or []
     if answer.get("safe_to_power_off"):
-        return f"{node} is drained: safe to power off"
-    left = answer.get("left") or {}
-    reason = answer.get("reason") or answer.get("verdict") or "no reason was given"
-    return (
-        f"{node} still holds {left.get('chunks', '?')} chunks "
-        f"({left.get('records', '?')} records, {size(left.get('bytes'))}): {reason}"
-    )
+        yield f"{node} is drained: safe to power off"
+    else:
+        was = "the drain was cancelled: " if answer.get("verdict") == "cancelled" else ""
+        yield f"{was}{node} still holds {_amount(answer.get('left') or {})}{_why(answer)}"
+    for cause in causes:
+        where = WHERE.get(str(cause.get("cause")), cause.get("cause"))
+        yield f"  {where}: {_amount(cause)}: {cause.get('why')}"
+
+
+def _why(answer: Params) -> str:
+    if answer.get("causes"):
+        return ""  # Told line by line.
+    return f": {answer.get('reason') or answer.get('verdict') or 'no reason was given'}"
+
+
+def _amount(held: Params) -> str:
+    chunks, records = held.get("chunks", "?"), held.get("records")
+    return f"{chunks} chunks ({'?' if records is None else records} records, {size(held.get('bytes'))})"

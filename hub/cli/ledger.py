@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from hub.cli.ask import Asker, asking
-from hub.cli.output import Column, plain, safe, say, show_list, show_one, size
+from hub.cli.output import Column, plain, say, show_list, show_one, size
 from shared.errors import RpcError
+from shared.terminal import safe
 
 BROKEN = 1
 HOLES = 3

@@ -5,7 +5,6 @@ import io
 import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,13 +12,14 @@ from typing import Any, Literal
 import click
 import orjson
 
+from shared.terminal import safe, table
+
 Format = Literal["table", "json", "ndjson", "csv"]
 FORMATS: tuple[Format, ...] = ("table", "json", "ndjson", "csv")
 
 PARTIAL = 3
 NOTHING_MATCHED = 4
 
-_NAMED_CONTROLS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
@@ -93,24 +93,6 @@ class Column:
         for key in self.path.split("."):
             found = found.get(key) if isinstance(found, Mapping) else None
         return found
-
-
-def safe(text: str) -> str:
-    """The text without anything that could steer a terminal: logs carry what strangers wrote."""
-    return "".join(
-        _NAMED_CONTROLS.get(sign, "�")
-        if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-        else sign
-        for sign in text
-    )
-
-
-def table(rows: Sequence[Sequence[str]], width_max: int | None = None) -> str:
-    """Rows as aligned columns; the last column takes what is left of the width."""
-    cleaned = [[safe(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cleaned, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, [*widths[:-1], 0])).rstrip() for row in cleaned)
-    return "\n".join(line[:width_max] for line in lines)
 
 
 def comma_separated(items: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> str:

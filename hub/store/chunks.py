@@ -137,15 +137,16 @@ class ChunkStore:
         """What of one log is on enough hubs."""
         return self.have(key) - self.ledger.unsafe(key)
 
-    async def proven(self, key: LogKey) -> tuple[Ranges, list[tuple[int, str]]]:
-        """What this hub has of one log, and the hashes (hex) at the ends of its newest spans."""
+    async def proven(self, key: LogKey, mark: int = 0) -> tuple[Ranges, list[tuple[int, str]]]:
+        """What this hub has of one log, and the hashes (hex) at the ends of its newest spans and at
+        the edge's mark."""
         for _ in range(3):  # Chunks that come while the disk is read move the ends.
             have = self.have(key)
-            lacking = of_seqs(self._proofs.lacking(key, have))
+            lacking = of_seqs(self._proofs.lacking(key, have, mark))
             if not lacking:
                 break
             self._proofs.learn(key, (await self._hashes_at({key: lacking}))[key].items())
-        return have, self._proofs.of(key, have)
+        return have, self._proofs.of(key, have, mark)
 
     async def _hashes_at(self, wanted: Mapping[LogKey, Ranges]) -> dict[LogKey, dict[int, bytes]]:
         return await self.reading(

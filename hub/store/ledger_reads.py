@@ -47,15 +47,17 @@ def _book(
     first_received_ms: int,
 ) -> EpochBook:
     key = (origin, epoch)
+    held = _received(connection, key)
+    gaps = [each for _, each in gaps_of(connection, "origin = ? AND epoch = ?", key)]
     succeeded = "SELECT count(*) FROM epoch WHERE origin = ? AND predecessor_epoch = ?"
     beside = "SELECT count(*) FROM conflict_chunk WHERE origin = ? AND epoch = ?"
     return EpochBook(
         origin,
         epoch,
-        _received(connection, key),
+        held,
         dict(_sums(connection, key)),
         declared_of(connection, key),
-        [each for _, each in gaps_of(connection, "origin = ? AND epoch = ?", key)],
+        [without_held(connection, key, gap, held) for gap in gaps],
         first_number(connection, "SELECT count(*) FROM gap WHERE origin = ? AND epoch = ?", key),
         _predecessor(connection, origin, former, former_seq) if former is not None else None,
         first_number(connection, succeeded, key) > 0,
@@ -109,7 +111,40 @@ def gaps_between(
     grouped: dict[LogKey, list[DeclaredGap]] = {}
     for key, gap in gaps_of(connection, where, [*values, *(origins or ())]):
         grouped.setdefault(key, []).append(gap)
-    return {key: (_received(connection, key), gaps) for key, gaps in grouped.items()}
+    found: dict[LogKey, tuple[Ranges, list[DeclaredGap]]] = {}
+    for key, gaps in grouped.items():
+        held = _received(connection, key)
+        found[key] = (held, [without_held(connection, key, gap, held) for gap in gaps])
+    return found
+
+
+def without_held(
+    connection: sqlite3.Connection, key: LogKey, declared: DeclaredGap, held: Ranges
+) -> DeclaredGap:
+    """The gap without those of its chunks that came all the same; one that is filled stays whole.
+
+    An edge may give up chunks whose bytes are on their way already.
+    """
+    here = declared.seqs & held
+    if not here or here == declared.seqs:
+        return declared
+    gap = declared.gap
+    left = msgspec.structs.replace(
+        gap,
+        ranges=(declared.seqs - here).spans,
+        chunks=max(0, gap.chunks - here.count),
+        records=max(0, gap.records - _total(connection, key, here, "records")),
+        stored_bytes=max(0, gap.stored_bytes - _total(connection, key, here, "stored_bytes")),
+    )
+    return DeclaredGap(declared.declared_seq, left)
+
+
+def _total(connection: sqlite3.Connection, key: LogKey, seqs: Ranges, column: str) -> int:
+    query = (
+        f"SELECT coalesce(sum({column}), 0) FROM chunk"  # noqa: S608  # A word of our own.
+        " WHERE origin = ? AND epoch = ? AND seq BETWEEN ? AND ?"
+    )
+    return sum(first_number(connection, query, (*key, *span)) for span in seqs.spans)
 
 
 def conflicts(

@@ -33,22 +33,24 @@ class Proofs:
             self._logs.popitem(last=False)
         return known
 
-    def lacking(self, key: LogKey, have: Ranges) -> list[int]:
-        """The ends of the newest spans whose hashes must be read first."""
+    def lacking(self, key: LogKey, have: Ranges, mark: int = 0) -> list[int]:
+        """Of the ends of the newest spans, and of the edge's mark, those that must be read first."""
         known = self._of(key)
-        return [seq for seq in _ends(have) if seq not in known]
+        return [seq for seq in _told(have, mark) if seq not in known]
 
     def learn(self, key: LogKey, hashes: Iterable[tuple[int, bytes]]) -> None:
         """Take in what was read."""
         self._of(key).update(hashes)
 
-    def of(self, key: LogKey, have: Ranges) -> list[tuple[int, str]]:
-        """The last number of each of the newest spans with its hash in hex, as far as known."""
+    def of(self, key: LogKey, have: Ranges, mark: int = 0) -> list[tuple[int, str]]:
+        """The last number of each of the newest spans, and the mark when it is held, with their
+        hashes in hex, as far as known."""
         known = self._of(key)
-        ends = {seq: known[seq] for seq in _ends(have) if seq in known}
-        self._logs[key] = dict(ends)
-        return [(seq, digest.hex()) for seq, digest in ends.items()]
+        told = {seq: known[seq] for seq in _told(have, mark) if seq in known}
+        self._logs[key] = dict(told)
+        return [(seq, digest.hex()) for seq, digest in told.items()]
 
 
-def _ends(have: Ranges) -> list[int]:
-    return [last for _, last in have.spans[-SPANS_MAX:]]
+def _told(have: Ranges, mark: int) -> list[int]:
+    ends = {last for _, last in have.spans[-SPANS_MAX:]}
+    return sorted(ends | {mark} if mark in have else ends)

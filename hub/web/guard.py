@@ -94,7 +94,7 @@ class Guard:
         try:
             return await handler(request)
         except (BadInput, Refused, Unavailable, sqlite3.Error) as error:
-            status, headers = _status_of(error)
+            status, headers = status_of(error)
             self.counters[f"answers_{status}"] += 1
             if status >= 500:
                 log.warning("%s: %s", request.url.path, error)
@@ -115,7 +115,8 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
     return Response(body, status, dict(headers or {}), media_type="application/problem+json")
 
 
-def _status_of(error: Exception) -> tuple[int, dict[str, str]]:
+def status_of(error: Exception) -> tuple[int, dict[str, str]]:
+    """The HTTP status and headers that answer an error."""
     match error:
         case TooLarge():
             return 413, {}

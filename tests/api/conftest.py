@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,21 +109,31 @@ class World:
         """How often the hub says that something happened."""
         return self.hub.counters[what]
 
-    async def beat(self, node_id: str, key: str | None = None, **changes: Any) -> httpx.Response:
+    async def beat(
+        self,
+        node_id: str,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> httpx.Response:
         """Send a heartbeat."""
         return await self.client.post(
             "/edge/heartbeat",
             content=orjson.dumps(beat_of(node_id, **changes)),
-            headers=node_headers(node_id, key),
+            headers={**node_headers(node_id, key), **(headers or {})},
         )
 
     async def push(
-        self, chunks: Sequence[Chunk] | bytes, node_id: str = "edge-1", key: str | None = None
+        self,
+        chunks: Sequence[Chunk] | bytes,
+        node_id: str = "edge-1",
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """Send a batch, or bytes in its place."""
         body = chunks if isinstance(chunks, bytes) else write_batch(chunks)
-        headers = {**node_headers(node_id, key), "content-type": MEDIA_TYPE}
-        return await self.client.post("/edge/batches", content=body, headers=headers)
+        sent = {**node_headers(node_id, key), "content-type": MEDIA_TYPE, **(headers or {})}
+        return await self.client.post("/edge/batches", content=body, headers=sent)
 
     async def peer(self, path: str, message: Any) -> httpx.Response:
         """Send what a peer hub would send."""

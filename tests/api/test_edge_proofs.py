@@ -81,6 +81,24 @@ async def test_replies_prove_what_the_hub_holds_by_the_hash_at_the_end_of_each_s
     assert (await world.beat("edge-1", beat=3, epoch="e9")).json()["proofs"] == []
 
 
+async def test_an_edge_is_proven_the_chunk_that_it_marks(world: World) -> None:
+    """By the head that it had when it began to run, an edge that was set back knows what is here."""
+    chunks = Log().chunks(5)
+    await world.push(chunks)
+    marked = {"x-headwater-mark": "e1:3"}
+    expected = [[3, chunks[2].hash.hex()], [5, chunks[4].hash.hex()]]
+    assert (await world.push(chunks[:1], headers=marked)).json()["proofs"] == expected
+    assert (await world.beat("edge-1", headers=marked)).json()["proofs"] == expected
+    other = {"x-headwater-mark": "e0:3"}
+    assert (await world.beat("edge-1", beat=2, headers=other)).json()["proofs"] == expected[1:]
+
+
+async def test_a_mark_that_is_no_mark_is_refused(world: World) -> None:
+    for mark in ("", "e1", "e1:", "e1:-3", "e1:9e9", "e1:" + "9" * 20):
+        answer = await world.beat("edge-1", headers={"x-headwater-mark": mark})
+        assert (answer.status_code, "EPOCH:SEQ" in answer.text) == (400, True)
+
+
 async def test_only_the_newest_sixteen_spans_are_proven(world: World) -> None:
     chunks = Log().chunks(41)[::2]
     reply = (await world.push(chunks)).json()

@@ -77,6 +77,21 @@ async def test_a_declared_chunk_that_comes_all_the_same_fills_its_gap(world: Wor
     assert (epoch["gaps_filled"], epoch["gaps"]) == (1, [])
 
 
+async def test_of_a_gap_that_is_filled_in_part_only_the_rest_is_lost(world: World) -> None:
+    """An edge may give up chunks whose bytes are on their way already."""
+    edge = Edge()
+    first, second = edge.log.chunks(2)
+    await world.push([first, edge.declare(gap(1, 2, records=first.header.records + 7))])
+    await world.push([edge.log.chunk()])
+    epoch = await epoch_of(world)
+    (told,) = epoch["gaps"]
+    assert (told["records"], told["chunks"], told["ranges"]) == (7, 1, [[2, 2]])
+    coverage = (await world.call("log.query"))["coverage"]["gaps"]
+    assert coverage["records"] == 7
+    await world.push([second])
+    assert ((await epoch_of(world))["gaps_filled"], (await epoch_of(world))["gaps"]) == (1, [])
+
+
 async def test_a_new_epoch_names_the_one_before_and_takes_over_what_it_lacks(world: World) -> None:
     old = Log()
     await world.push([*old.chunks(3), *old.chunks(2)[1:]])

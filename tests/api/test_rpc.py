@@ -118,6 +118,8 @@ METHODS_WITH_PARAMETERS = {
     "vm.list": {},
     "edge.buffer": {"node": "edge-1"},
     "edge.drain": {"node": "edge-1"},
+    "edge.drain.status": {"node": "edge-1"},
+    "edge.drain.cancel": {"node": "edge-1", "request_id": "r"},
     "log.query": {},
     "metric.query": {"name": "system.cpu.time"},
     "metric.names": {},
@@ -144,6 +146,8 @@ BAD_PARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("edge.drain", {"node": "edge-1", "deadline_s": -1}),
     ("edge.drain", {"node": "edge-1", "deadline_s": 1e9}),
     ("edge.drain", {"node": "edge-1", "deadline_s": "soon"}),
+    ("edge.drain.status", {"node": "edge-1", "request_id": ""}),
+    ("edge.drain.cancel", {"node": "edge-1"}),
     ("log.query", {"limit": 0}),
     ("log.query", {"limit": 1001}),
     ("log.query", {"start": "yesterday"}),
@@ -175,7 +179,7 @@ async def test_a_node_that_no_hub_has_a_link_to_is_an_answer_and_not_a_time_out(
     world: World,
 ) -> None:
     await world.beat("edge-1")
-    for method in ("edge.buffer", "edge.drain", "node.drivers"):
+    for method in ("edge.buffer", "edge.drain", "edge.drain.status", "node.drivers"):
         error = await world.refusal(method, node="edge-1")
         assert error["data"]["kind"] == "no_path"
 

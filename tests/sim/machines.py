@@ -186,6 +186,8 @@ class EdgeMachine(Machine):
         self.output = Output()
         self.orders: dict[str, int] = {}
         self.effects: Counter[str] = Counter()
+        # Some edges may not push; hubs fetch from them.
+        self.pushes = world.rng(f"{name} pushes").random() < 0.7
         self.agent: Agent | None = None
         self.buffer: Buffer | None = None
         # The first incarnation would draw its key from the machine's own randomness.
@@ -200,7 +202,9 @@ class EdgeMachine(Machine):
         opening = Buffer.open(self.folder, self.name, runtime, self.limits, "OFF")
         self.buffer = buffer = await process.run(opening)
         host = Host(lambda: {"hostname": self.name}, self._load)
-        self.agent = Agent(identity, buffer, runtime, self.masters, CLUSTER_KEY, host)
+        self.agent = Agent(
+            identity, buffer, runtime, self.masters, CLUSTER_KEY, host, push=self.pushes
+        )
         self.agent.methods["vm.start"] = self._obey
         self._watch(process, process.spawn(self.agent.run()))
 

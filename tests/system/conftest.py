@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.disks import SmallDisk, small_disks
 from tests.system.processes import Fleet
 from tests.system.starting import ROOT, Start, Started
 
@@ -64,3 +65,10 @@ def lasting_fleet(venv: str, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     with _running(folder, venv, request) as fleet:
         yield fleet
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def small_disk(short_folder: Path) -> Iterator[SmallDisk]:
+    """Gives a folder of a fleet a real file system of so many bytes."""
+    with small_disks(short_folder) as mount:
+        yield mount

@@ -1,59 +1,18 @@
 """A disk without room: programs are asked to come again, and the edge goes on when there is room."""
 
-import contextlib
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import httpx
-import pytest
 
 from shared.records import MIB
+from tests.system.disks import SmallDisk, fill
 from tests.system.oracle import Sender, assert_whole_chain, chunks_on_disk, has_all, log_request
 from tests.system.processes import EdgeProcess, Fleet, each_shows, eventually
 
 EDGE_DISK_BYTES = 96 * MIB  # Above the reserve of 64 MiB that an edge leaves alone.
 HUB_DISK_BYTES = 24 * MIB
 
-SmallDisk = Callable[[str, int], Path]
-
-
-@pytest.fixture
-def small_disk(short_folder: Path) -> Iterator[SmallDisk]:
-    """Gives a folder of a fleet a real file system of so many bytes."""
-    mounted: list[Path] = []
-
-    def mount(name: str, size_bytes: int) -> Path:
-        folder = short_folder / name
-        folder.mkdir(parents=True)
-        if os.geteuid() != 0 or shutil.which("mount") is None:
-            pytest.skip("mounting a small disk needs root and the program mount")
-        words = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
-        done = subprocess.run(words, capture_output=True, check=False, text=True)
-        if done.returncode:
-            pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
 
 def answer_to(edge: EdgeProcess) -> httpx.Response:
     return edge.client.post(f"{edge.otlp_url}/v1/logs", json=log_request(["one more"]))
-
-
-def fill(folder: Path, leave_bytes: int) -> Path:
-    """Take the room away, but for so many bytes."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        while (free := shutil.disk_usage(folder).free) > leave_bytes:
-            with contextlib.suppress(OSError):  # Others write too, and may have been quicker.
-                file.write(bytes(min(MIB, free - leave_bytes)))
-    return ballast
 
 
 def assert_asked_to_come_again(edge: EdgeProcess) -> None:

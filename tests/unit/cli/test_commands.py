@@ -136,40 +136,6 @@ def test_a_pair_without_an_equals_sign_is_wrong_use(hubs: Hubs, headwater: Run, 
     assert hubs[0].asked == []
 
 
-def test_a_drain_shows_what_is_left_and_ends_with_a_verdict(hubs: Hubs, headwater: Run) -> None:
-    """Safe is exit 0."""
-    hubs[0].answers["edge.buffer"] = {"pending_chunks": 7}
-    hubs[0].answers["edge.drain"] = {"verdict": "drained", "safe_to_power_off": True}
-    result = headwater("drain", "edge-1", "--deadline", "90s")
-    assert result.exit_code == 0
-    assert "edge-1 is drained: safe to power off" in result.stderr
-    drains = [params for method, params in hubs[0].asked if method == "edge.drain"]
-    assert drains[0]["deadline_s"] == 90.0
-
-
-def test_a_drain_that_leaves_something_is_exit_3(hubs: Hubs, headwater: Run) -> None:
-    """It says how much, and why."""
-    hubs[0].answers["edge.buffer"] = {"pending_chunks": 7}
-    hubs[0].answers["edge.drain"] = {
-        "verdict": "incomplete",
-        "safe_to_power_off": False,
-        "left": {"chunks": 7, "records": 700, "bytes": 2048},
-        "reason": "no hub answers",
-    }
-    result = headwater("drain", "edge-1", "-o", "json")
-    assert result.exit_code == 3
-    assert json.loads(result.stdout)["left"]["chunks"] == 7
-    assert "still holds 7 chunks (700 records, 2.0 KiB): no hub answers" in result.stderr
-
-
-def test_a_drain_of_a_silent_node_is_one_sentence(hubs: Hubs, headwater: Run) -> None:
-    """The hub's error comes through the running display."""
-    hubs[0].answers["edge.buffer"] = {"code": -32010, "message": "edge-1 is silent"}
-    hubs[0].answers["edge.drain"] = {"code": -32010, "message": "edge-1 is silent"}
-    result = headwater("drain", "edge-1")
-    assert (str(result.exception), result.exit_code) == ("edge-1 is silent", 1)
-
-
 def test_config_show_tells_where_each_value_comes_from(headwater: Run) -> None:
     """Secrets are not shown."""
     result = headwater(

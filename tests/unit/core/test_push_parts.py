@@ -1,4 +1,4 @@
-"""The parts of a push conversation, each by a table of cases: circuit, lanes, credit, pace, lineage."""
+"""The parts of a push conversation, each by a table of cases: circuit, lanes, credit and pace."""
 
 import math
 from random import Random
@@ -8,11 +8,9 @@ import pytest
 from edge.circuit import Circuit, Phase
 from edge.hubs import RETURN_SECONDS_MAX, RETURN_SECONDS_MIN, Hubs
 from edge.lanes import Boundary, Credit, Lane, LaneLimits, Reunion, Shares
-from edge.lineage import Belief, Claim, Renewal, conflict, own_push, read_claim, to_look_up, weigh
 from edge.pace import Pace
 from shared.backoff import Backoff
-from shared.errors import BadInput
-from shared.ranges import NOTHING, SEQ_MAX, Ranges
+from shared.ranges import NOTHING, Ranges
 from shared.records import KIB, MIB
 
 BACKOFF = Backoff(1.0, 300.0)
@@ -213,6 +211,16 @@ def test_no_word_is_no_bound_and_no_credit_is_no_time() -> None:
     assert credit.ready_at(9) == 9
 
 
+@pytest.mark.parametrize("nonsense", [math.inf, math.nan, -5.0])
+def test_credit_that_is_no_pace_is_none_and_the_next_word_counts_again(nonsense: float) -> None:
+    credit = Credit()
+    credit.grant(0, nonsense)
+    credit.spend(0, 500)
+    assert credit.ready_at(1) == math.inf
+    credit.grant(2, 1000.0)
+    assert credit.ready_at(2) == pytest.approx(2.5)
+
+
 # ---- pace
 
 
@@ -251,80 +259,19 @@ def test_a_fast_line_gets_large_pushes_and_a_hub_with_a_limit_gets_less() -> Non
     assert pace.bytes_target(1 * MIB) == 512 * KIB
 
 
-# ---- lineage
-
-MINE, OTHER = b"m" * 32, b"o" * 32
-
-
-def test_a_span_is_believed_when_its_last_hash_is_ours() -> None:
-    claim = Claim("e", 1, Ranges(((1, 5), (8, 9))), span(1, 5), ((5, MINE), (9, MINE)))
-    assert to_look_up(claim, 20) == (5, 9)
-    belief, is_lost = weigh(claim, {5: MINE, 9: None}, Belief(), 2)
-    assert (belief.have, belief.safe, is_lost) == (span(1, 5), span(1, 5), False)
-
-
-def test_safe_is_believed_within_what_is_proven_only() -> None:
-    claim = Claim("e", 1, span(1, 9), span(1, 9), ())
-    belief, _ = weigh(claim, {}, own_push(Belief(), span(3, 4), 0.5), 2)
-    assert (belief.have, belief.safe) == (span(3, 4), span(3, 4))
-
-
-@pytest.mark.parametrize(
-    ("claim", "is_ours"),
-    [
-        (Claim("e", 1, span(1, 9), NOTHING, ((9, MINE),)), True),
-        (Claim("e", 1, span(1, 9), NOTHING, ((9, OTHER),)), False),
-        (Claim("e", 1, span(1, 11), NOTHING, ()), False),
-        (Claim("e", 1, span(1, 10), NOTHING, ()), True),
-        (Claim("e", 1, span(1, 8), NOTHING, ((9, OTHER),)), True),
-    ],
-)
-def test_another_hash_or_a_number_beyond_the_head_is_a_clone(claim: Claim, is_ours: bool) -> None:
-    assert (conflict(claim, {9: MINE}, 10) == "") is is_ours
-
-
-def test_a_hash_that_is_not_known_any_more_accuses_nobody() -> None:
-    claim = Claim("e", 1, span(1, 9), NOTHING, ((9, OTHER),))
-    assert conflict(claim, {9: None}, 10) == ""
-
-
-def test_a_hub_without_what_it_had_has_lost_its_disk() -> None:
-    before = own_push(Belief(), span(1, 9), 5)
-    belief, is_lost = weigh(Claim("e", 6, span(8, 9), NOTHING, ()), {}, before, 7)
-    assert (belief.have, is_lost) == (NOTHING, True)
-
-
-def test_an_answer_that_was_overtaken_is_no_loss() -> None:
-    before = own_push(Belief(), span(1, 9), 5)
-    belief, is_lost = weigh(Claim("e", 4.9, span(1, 3), span(1, 3), ()), {}, before, 7)
-    assert (belief.have, belief.safe, is_lost) == (span(1, 9), span(1, 3), False)
-
-
-@pytest.mark.parametrize("text", ["zz", "abc", "\udc80"])
-def test_a_proof_that_is_no_hash_is_bad_input(text: str) -> None:
-    with pytest.raises(BadInput):
-        read_claim("e", 0, [[1, 2]], [], [(2, text)])
-
-
-def test_a_new_life_keeps_what_is_appended_in_its_last_moment() -> None:
-    renewal = Renewal()
-    renewal.suspect("cloned_origin: first")
-    renewal.suspect("second")
-    keep = renewal.keep([Belief(span(1, 5)), Belief(span(8, 8), span(8, 8))])
-    assert keep == Ranges(((6, 7), (9, SEQ_MAX)))
-    assert renewal.keep([]) == keep
-    assert renewal.conflict == "cloned_origin: first"
-
-
-def test_a_hub_that_calls_every_life_a_clone_does_not_keep_the_disk_busy() -> None:
-    renewal, rng, waits = Renewal(), Random(1), []
-    for _ in range(12):
-        renewal.suspect("cloned_origin")
-        waits.append(renewal.due_at(100, BACKOFF, rng) - 100)
-        assert renewal.due_at(101, BACKOFF, rng) - 100 == waits[-1]
-        renewal.reborn()
-    assert waits[0] == 0
-    assert max(waits) > 50
-    renewal.accepted()
-    renewal.suspect("cloned_origin")
-    assert renewal.due_at(100, BACKOFF, rng) == 100
+def test_a_limit_that_a_hub_had_once_is_outgrown_after_a_while() -> None:
+    """A limit that stays is run into now and then; one that is gone does not last for ever."""
+    pace, pushes, too_large = Pace(bytes_per_s=10 * MIB), 0, 0
+    pace.too_large(1 * MIB)
+    while pushes < 500:
+        size = pace.bytes_target(1 * MIB)
+        if size > 600 * KIB:
+            pace.too_large(size)
+            too_large += 1
+        else:
+            pace.answered(size, 0.05)
+        pushes += 1
+    assert 5 <= too_large <= 25
+    for _ in range(100):
+        pace.answered(pace.bytes_target(1 * MIB), 0.05)
+    assert pace.bytes_target(1 * MIB) == 1 * MIB

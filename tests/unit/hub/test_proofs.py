@@ -47,6 +47,17 @@ def test_what_was_asked_for_once_is_not_read_again() -> None:
     assert asked(proofs, have)[1] == 0
 
 
+def test_an_edge_that_was_set_back_finds_its_own_end_within_a_span() -> None:
+    """Its mark is proven beside the ends, and is read from the disk once."""
+    proofs, have = Proofs(), Ranges(((1, 53),))
+    assert proofs.lacking(KEY, have, 31) == [31, 53]
+    proofs.learn(KEY, [(31, digest(31)), (53, digest(53))])
+    for _ in range(2):
+        assert [seq for seq, _ in proofs.of(KEY, have, 31)] == [31, 53]
+        assert proofs.lacking(KEY, have, 31) == []
+    assert proofs.lacking(KEY, have, 54) == []
+
+
 def test_memory_is_bounded_by_logs_and_by_hashes() -> None:
     proofs = Proofs()
     for seq in range(1, 1000, 2):

@@ -55,6 +55,23 @@ def test_logs_count_their_records_and_span_their_times() -> None:
     assert facts(part) == (3, T0, T0 + 7)
 
 
+@pytest.mark.parametrize(
+    ("names", "signal"),
+    [
+        (["shipped", "paid"], Signal.EVENTS),
+        (["shipped", ""], Signal.LOGS),
+        (["", "paid"], Signal.LOGS),
+        ([], Signal.LOGS),
+    ],
+)
+def test_log_records_that_all_have_a_name_are_events(names: list[str], signal: Signal) -> None:
+    request = samples.logs(*range(len(names)))
+    for record, name in zip(request.resource_logs[0].scope_logs[0].log_records, names, strict=True):
+        record.event_name = name
+    assert read_part(Signal.LOGS, PROTO, request.SerializeToString()).signal is signal
+    assert read_part(Signal.LOGS, JSON, to_json(request)).signal is signal
+
+
 def test_an_observed_time_dates_only_a_record_without_its_own() -> None:
     request = samples.logs(T0, 0)
     first, second = request.resource_logs[0].scope_logs[0].log_records

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from edge.receive.lines import Cut, cut_encoded, encoding_of
 from edge.receive.multiline import (
-    EXPRESSION_CHARACTERS_MAX,
     GRAMMARS,
     LINES_MAX,
     Grammar,
@@ -18,6 +17,7 @@ from edge.receive.multiline import (
     cut_records,
     grammar_of,
 )
+from edge.receive.patterns import PATTERN_CHARACTERS_MAX
 from tests.unit.otlp.samples import patient
 
 DATED = StartLine(re.compile(r"^\d"))
@@ -237,7 +237,7 @@ def test_a_grammar_is_a_name_or_an_expression() -> None:
     assert grammar_of(r"^\d") == DATED
 
 
-@pytest.mark.parametrize("text", ["(", "[", "*x", "x" * (EXPRESSION_CHARACTERS_MAX + 1)])
+@pytest.mark.parametrize("text", ["(", "[", "*x", "x" * (PATTERN_CHARACTERS_MAX + 1)])
 def test_an_expression_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="multiline must"):
         grammar_of(text)

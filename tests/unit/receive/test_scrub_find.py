@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.receive.patterns import PATTERN_CHARACTERS_MAX, safe_pattern
 from edge.receive.scrub_find import FINDERS, card_spans, hash_text, replacer
-from edge.receive.scrub_pattern import PATTERN_CHARACTERS_MAX, safe_pattern
 from tests.unit.otlp.samples import patient
 
 VISA = "4111111111111111"
@@ -168,6 +168,14 @@ def test_slow_patterns_are_refused_with_what_to_do(pattern: str) -> None:
 def test_other_patterns_are_refused_with_the_reason(pattern: object, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         safe_pattern(pattern)
+
+
+def test_where_texts_have_a_bound_patterns_may_take_more_steps() -> None:
+    for pattern in ("payment .* (failed|refused)", r"^\d{4}-\d\d", r"\s+$", "a.*b"):
+        assert safe_pattern(pattern, 2048).pattern == pattern
+    for pattern in ("(a+)+b", "a.*b.*c.*d", "(a|aa)*b", "(?:a{1,20}){1,20}b"):
+        with pytest.raises(ValueError, match="quick on every text"):
+            safe_pattern(pattern, 2048)
 
 
 @patient

@@ -3,7 +3,8 @@
 Python's `re` tries one way after another, and a pattern such as `(a+)+b` has more ways than there is
 time. So the steps that a pattern can take from one place in a text are counted when it is read, and
 only patterns with few are allowed: then a search takes time in proportion to the text, and no text is
-too long to be searched whole, so that nothing passes unseen.
+too long to be searched whole, so that nothing passes unseen. Where only the first characters of a text
+are searched, their number bounds the steps, and patterns may take more of them.
 
 The count of a sequence is that of a tree: every way through the first element is followed by all ways
 through the rest. A quantifier without an upper bound has as many ways as the text has characters,
@@ -26,6 +27,9 @@ GROUPS_MAX = 100
 STEPS_MAX = 5_000
 """From one place in a text: seconds for 64 KiB of the most hostile text, and usually none at all."""
 
+STEPS_IN_ALL_MAX = 2**27
+"""For a text of bounded length: about two seconds for the most hostile one."""
+
 _LONG = 1_000_000
 """A length of text that makes the steps too many wherever it counts as a factor."""
 
@@ -37,8 +41,8 @@ _REPEATS = frozenset({op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT})
 _BEGINNINGS = frozenset({op.AT_BEGINNING, op.AT_BEGINNING_STRING})
 
 
-def safe_pattern(text: object) -> re.Pattern[str]:
-    """A pattern that takes few steps on any text.
+def safe_pattern(text: object, characters_max: int | None = None) -> re.Pattern[str]:
+    """A pattern that takes few steps on any text, or on any of at most `characters_max`.
 
     Raises ValueError, whose text completes "NAME must be ..." and says what to change.
     """
@@ -47,7 +51,7 @@ def safe_pattern(text: object) -> re.Pattern[str]:
     if text.count("(") > GROUPS_MAX:
         raise ValueError(f"a regular expression of at most {GROUPS_MAX} groups")
     compiled, parsed = _read(text)
-    if not _is_quick(parsed, compiled.flags):
+    if not _is_quick(parsed, compiled.flags, characters_max):
         raise ValueError(
             f"a regular expression that is quick on every text, and {text[:100]!r} is not: "
             "give quantifiers a small upper bound, as in {0,50}, make them possessive, as in "
@@ -66,13 +70,19 @@ def _read(text: str) -> tuple[re.Pattern[str], Sequence[Any]]:
         raise ValueError(f"a regular expression, and {text[:100]!r} is none: {error}") from error
 
 
-def _is_quick(parsed: Sequence[Any], flags: int) -> bool:
+def _is_quick(parsed: Sequence[Any], flags: int, characters_max: int | None) -> bool:
     is_anchored = bool(parsed) and parsed[0][0] is op.AT and parsed[0][1] in _BEGINNINGS
-    if not is_anchored or flags & re.MULTILINE:  # Tried at every character.
+    is_tried_everywhere = not is_anchored or bool(flags & re.MULTILINE)
+    if characters_max is not None:
+        steps = _Count(characters_max).sequence(parsed, is_last=True)[1]
+        return steps * (characters_max if is_tried_everywhere else 1) <= STEPS_IN_ALL_MAX
+    if is_tried_everywhere:
         return _Count(_LONG).sequence(parsed, is_last=True)[1] <= STEPS_MAX
     # Tried once, so that one factor may be the length of the text.
-    steps = (_Count(longest).sequence(parsed, is_last=True)[1] for longest in (1, _LONG))
-    return all(each <= STEPS_MAX * longest for each, longest in zip(steps, (1, _LONG), strict=True))
+    counts = (_Count(longest).sequence(parsed, is_last=True)[1] for longest in (1, _LONG))
+    return all(
+        each <= STEPS_MAX * longest for each, longest in zip(counts, (1, _LONG), strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,55 @@
+"""The pace of a quiet fleet, slowed down: at the usual one a month is tens of millions of looks.
+
+Only loops that look whether there is anything to do wait longer, and the attempts to reach a hub
+that stays away. Whatever carries data is woken by the data and runs as it always does.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import edge.agent
+import edge.buffer
+import edge.drain
+import edge.heartbeat
+import edge.link
+import edge.shipper
+import hub.doors
+import hub.hub
+import hub.mesh
+from shared.backoff import Backoff
+from shared.liveness import BeatLimits
+
+QUIET_SECONDS = 3600.0
+BEATS = BeatLimits(seconds_min=QUIET_SECONDS, seconds_max=QUIET_SECONDS)
+"""The interval that hubs ask for: six times the most that a large fleet is asked for."""
+
+_RETRY = Backoff(seconds_initial=0.5, seconds_max=QUIET_SECONDS)
+
+SLOW = (
+    (edge.agent, "MEASURE_SECONDS", QUIET_SECONDS),
+    (edge.buffer, "TIDY_SECONDS", QUIET_SECONDS),
+    (edge.drain, "IDLE_SECONDS", QUIET_SECONDS),
+    (edge.heartbeat, "_RETRY", _RETRY),
+    (edge.link, "_RETRY", _RETRY),
+    (edge.shipper, "LOOK_AGAIN_SECONDS", QUIET_SECONDS),
+    (edge.shipper, "SWEEP_SECONDS", QUIET_SECONDS),
+    (hub.doors, "POLL_SECONDS_MAX", QUIET_SECONDS),
+    (hub.hub, "SAVE_SECONDS", QUIET_SECONDS),
+    (hub.hub, "PRUNE_SECONDS", QUIET_SECONDS),
+    (hub.mesh, "GOSSIP_SECONDS", QUIET_SECONDS),
+    (hub.mesh, "POLL_SECONDS", QUIET_SECONDS),
+    (hub.mesh, "_RETRY", _RETRY),
+)
+
+
+@contextlib.contextmanager
+def quiet_pace() -> Iterator[None]:
+    """Let everybody look once an hour while this lasts."""
+    usual = [(module, name, getattr(module, name)) for module, name, _ in SLOW]
+    for module, name, value in SLOW:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in usual:
+            setattr(module, name, value)
