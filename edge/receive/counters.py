@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from shared.records import Part
+from shared.records import Part, Signal
 
 METRICS_TYPE = CONTENT_TYPE_LATEST
 
@@ -25,6 +25,7 @@ class ReceiveCounters:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._ended: dict[Outcome, Counter] = {}
+        self._stored: dict[Signal, tuple[Counter, Counter]] = {}
         self._requests = Counter(
             "headwater_receive_requests",
             "OTLP requests by what became of them.",
@@ -56,8 +57,16 @@ class ReceiveCounters:
 
     def count_stored(self, part: Part) -> None:
         """The records and bytes of a part are on disk."""
-        self._records.labels(part.signal.value).inc(part.records)
-        self._bytes.labels(part.signal.value).inc(len(part.body))
+        known = self._stored.get(part.signal)
+        if known is None:
+            name = part.signal.value
+            known = self._stored[part.signal] = (
+                self._records.labels(name),
+                self._bytes.labels(name),
+            )
+        records, size_bytes = known
+        records.inc(part.records)
+        size_bytes.inc(len(part.body))
 
     def exposition(self) -> bytes:
         """Everything in the registry in the text format of Prometheus."""

@@ -6,6 +6,7 @@ and asks for no credentials: whoever can open it can read and write on this mach
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +17,7 @@ from edge.receive.body import (
     ClientGone,
     HeldBytes,
     TooSlow,
+    Watchdog,
     declared_bytes,
     read_body,
 )
@@ -37,6 +39,9 @@ SIGNALS = {
 }
 
 PATHS = ("POST /v1/logs", "POST /v1/metrics", "POST /v1/traces", "GET /livez", "GET /metrics")
+
+HEADERS = frozenset({b"content-type", b"content-length", b"content-encoding", b"origin"})
+"""Those that mean something here."""
 
 HEAVY_BYTES_MIN = 1 * MIB
 """From this size on, bodies are read beside the event loop: they take milliseconds."""
@@ -70,6 +75,7 @@ class OtlpDoor:
         self._limits = limits
         self._offload = offload
         self._held = HeldBytes(limits.held_bytes_max)
+        self._watchdog = Watchdog(limits.read_seconds_max)
         self._heavy = asyncio.Semaphore(HEAVY_AT_ONCE_MAX)
         counters.held_bytes.set_function(lambda: self._held.bytes)
 
@@ -117,7 +123,8 @@ class OtlpDoor:
         size_bytes = declared_bytes(headers.get("content-length"), self._limits.body_bytes_max)
         with self._held.lease() as lease:
             lease.grow_to(size_bytes)
-            body = await read_body(receive, lease, self._limits)
+            with self._watchdog:
+                body = await read_body(receive, lease, self._limits.body_bytes_max)
             part = await self._read(signal, content_type, body, gzipped=gzipped)
             lease.grow_to(len(part.body))
             if part.records:
@@ -148,7 +155,11 @@ class OtlpDoor:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in HEADERS
+    }
 
 
 def _is_gzip(content_encoding: str) -> bool:
@@ -166,10 +177,19 @@ def _not_allowed(method: str, *, json: bool) -> Answer:
 
 
 async def _send(send: Send, answer: Answer) -> None:
-    headers = [
-        (b"content-type", answer.content_type.encode("ascii")),
-        (b"content-length", str(len(answer.body)).encode("ascii")),
-        *((name.encode("ascii"), value.encode("ascii")) for name, value in answer.headers),
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    start = {
+        "type": "http.response.start",
+        "status": answer.status,
+        "headers": _raw_headers(answer.content_type, len(answer.body), answer.headers),
+    }
+    await send(start)
     await send({"type": "http.response.body", "body": answer.body})
+
+
+@lru_cache(maxsize=64)
+def _raw_headers(
+    content_type: str, size_bytes: int, others: tuple[tuple[str, str], ...]
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The same few again and again."""
+    headers = (("content-type", content_type), ("content-length", str(size_bytes)), *others)
+    return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers)
