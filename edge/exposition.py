@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -124,6 +124,7 @@ def _by_hub(name: str, text: str) -> GaugeMetricFamily:
 
 def registry_of(agent: Agent) -> CollectorRegistry:
     """A registry that holds what the agent says of itself; receivers add their counters."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # A series for each counter that says when it began: noise.
     registry = CollectorRegistry()
     registry.register(AgentCollector(agent))
     return registry

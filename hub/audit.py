@@ -5,7 +5,8 @@ A question may name another hub; it is then passed on, so that one hub can tell 
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import orjson
 from hub import params
 from hub.describe import time_of_ms
 from hub.epochs import EpochBook, describe_epoch
-from hub.ledger import LogKey, balance, standing
+from hub.ledger import LogKey, balance, difference, standing, told_sums
 from hub.mesh import Mesh
 from hub.peers import Peer
 from hub.query.coverage import NOTHING_LOST, LostRecords, lost_records
@@ -24,6 +25,7 @@ from hub.store.chunks import ChunkStore
 from hub.verify import Verifier
 from shared.errors import RpcError, Unreachable
 from shared.jsonrpc import read_answer
+from shared.merge import NodeRecord
 from shared.ranges import Ranges
 from shared.records import MIB
 from shared.runtime import Runtime
@@ -82,12 +84,21 @@ class Audit:
             raise RpcError("not_found", f"no node is called {node}", {"node": node})
         return books
 
+    def sums_of_all(self) -> tuple[Counter[str], int]:
+        """The sums that all edges told last, added up; and how many of them do not balance."""
+        total: Counter[str] = Counter()
+        unbalanced = 0
+        for record in self.registry.records.values():
+            told = _told_by(record)
+            if isinstance(told, Mapping):
+                sums = told_sums(told)
+                total.update(sums)
+                unbalanced += difference(sums) != 0
+        return total, unbalanced
+
     def _edge_sums(self, node: str) -> dict[str, Any] | None:
         record = self.registry.records.get(node)
-        if record is None or record.observation is None:
-            return None
-        buffer = record.observation.data.get("buffer")
-        told = buffer.get("ledger") if isinstance(buffer, dict) else None
+        told = _told_by(record) if record is not None else None
         return balance(told, self.registry.age_seconds(node, asyncio.get_running_loop().time()))
 
     # ---- verify
@@ -251,3 +262,8 @@ def _verify_epoch(
     except sqlite3.DatabaseError as error:  # What lies behind the damage is reported as missing.
         verifier.fail(at + 1, at + 1, f"the file of this hub cannot be read here: {error}")
     return 0
+
+
+def _told_by(record: NodeRecord) -> object:
+    buffer = record.observation.data.get("buffer") if record.observation else None
+    return buffer.get("ledger") if isinstance(buffer, dict) else None

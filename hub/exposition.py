@@ -20,6 +20,8 @@ class Snapshot:
     peer_up: dict[str, bool]
     gap_records: dict[str, int] = field(default_factory=dict)
     """Records that edges have declared lost, by reason."""
+    ledger_records: dict[str, int] = field(default_factory=dict)
+    """What all edges together have produced, and what became of it."""
 
 
 class HubCollector(Collector):
@@ -46,6 +48,8 @@ class HubCollector(Collector):
         yield _labelled("peer_up", "1 when the peer answers", "peer", now.peer_up)
         text = "Records in gaps that edges have declared"
         yield _labelled("gap_records", text, "reason", now.gap_records)
+        text = "Records of all edges by what became of them: produced is the sum of the others"
+        yield _labelled("ledger_records", text, "fate", now.ledger_records)
 
 
 def _labelled(name: str, text: str, label: str, values: dict[str, int] | dict[str, bool]) -> Metric:

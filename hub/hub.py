@@ -337,6 +337,7 @@ class Hub:
     def _snapshot(self) -> Snapshot:
         now, mine = asyncio.get_running_loop().time(), self.describe()
         states = Counter(str(self.registry.state(each, now)) for each in self.registry.records)
+        sums, unbalanced = self.audit.sums_of_all()
         peers = list(self.peers.by_url.values())
         return Snapshot(
             self.counters,
@@ -346,12 +347,14 @@ class Hub:
                 "stored_bytes": mine.stored_bytes,
                 "links": mine.links,
                 **self._ledger_gauges(),
+                "unbalanced_ledgers": unbalanced,
                 "uptime_seconds": (self.runtime.wall_ms() - mine.started_ms) / 1000,
             },
             dict(states),
             {peer.key: peer.lag_chunks for peer in peers},
             {peer.key: peer.state(now) == "alive" for peer in peers},
             dict(self.store.losses.records_by_reason),
+            dict(sums),
         )
 
     def _ledger_gauges(self) -> dict[str, float]:

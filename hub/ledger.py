@@ -141,19 +141,20 @@ def balance(told: object, age_s: float | None) -> dict[str, Any] | None:
     """The edge's own sums with their difference; None when it told none. `told` may be anything."""
     if not isinstance(told, Mapping):
         return None
-    sums = _sums(told)
+    sums = told_sums(told)
     by_signal = told.get("by_signal")
     signals = by_signal if isinstance(by_signal, Mapping) else {}
     answer: dict[str, Any] = {**sums, "balance": difference(sums), "age_s": age_s}
     answer["by_signal"] = {
-        name: {**_sums(each), "balance": difference(_sums(each))}
+        name: {**told_sums(each), "balance": difference(told_sums(each))}
         for name, each in list(signals.items())[:8]
         if isinstance(name, str) and isinstance(each, Mapping)
     }
     return {**answer, "note": _note(answer)}
 
 
-def _sums(told: Mapping[Any, Any]) -> dict[str, int]:
+def told_sums(told: Mapping[Any, Any]) -> dict[str, int]:
+    """What an edge says it produced and what became of it, in records; odd values count as 0."""
     return {name: _count(told.get(name)) for name in ("produced", *FATES)}
 
 

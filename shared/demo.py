@@ -1,6 +1,6 @@
 """The demo: two peered hubs and an edge on this machine, as a plan of what to start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared import readers
@@ -73,14 +73,16 @@ class Child:
     ready_url: str
 
 
-def plan(settings: DemoSettings) -> tuple[Child, ...]:
-    """The processes of the demo, in the order in which they start."""
+def plan(settings: DemoSettings, config: Path | None = None) -> tuple[Child, ...]:
+    """The processes of the demo, in the order in which they start; `config` is a file for them all."""
     first, second = settings.hubs
-    return (
+    children = (
         _hub("hub-1", first, second, settings),
         _hub("hub-2", second, first, settings),
         _edge("edge-1", settings),
     )
+    more = ("--config", str(config)) if config else ()
+    return tuple(replace(child, arguments=(*child.arguments, *more)) for child in children)
 
 
 def _hub(name: str, own: Address, peer: Address, settings: DemoSettings) -> Child:

@@ -89,6 +89,9 @@ def _fields_given(given: Mapping[str, str], mode: str) -> dict[str, object]:
 def start(arguments: Sequence[str]) -> int:
     """Run the chosen mode until it ends; returns its exit code. Raises SettingsError."""
     mode, settings = choose(arguments, os.environ)
+    file = read_words(arguments).get("CONFIG")
+    if file:  # For the processes that a demo starts.
+        os.environ[f"{PREFIX}CONFIG"] = str(Path(file).absolute())
     module, _, name = RUNNERS[mode].partition(":")
     code: int = getattr(importlib.import_module(module), name)(settings, greet=True)
     return code

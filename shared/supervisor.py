@@ -88,7 +88,8 @@ def run_demo(settings: DemoSettings, *, greet: bool) -> int:
         require_free(settings.host, second, f"PORT={first + 10}")
         require_free("127.0.0.1", settings.otlp_port, f"OTLP_PORT={settings.otlp_port + 10}")
         key = _cluster_key(settings)
-        supervisor = Supervisor(plan(settings), click.echo)
+        file = os.environ.get(f"{PREFIX}CONFIG")
+        supervisor = Supervisor(plan(settings, Path(file).absolute() if file else None), click.echo)
         return supervisor.run((lambda: _greet(settings, key)) if greet else None)
 
 

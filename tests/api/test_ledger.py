@@ -161,6 +161,19 @@ async def test_every_answer_names_the_losses_of_its_nodes_and_time(world: World)
     assert (await gaps("metric.names", start=0))["count"] == 2
 
 
+async def test_the_sums_of_all_edges_are_in_the_metrics(world: World) -> None:
+    """Also how many of them do not add up, for an alert."""
+    sums = {"produced": 9, "safe": 4, "accepted": 2, "buffered": 3}
+    await world.beat("edge-1", buffer={"ledger": sums})
+    await world.beat("edge-2", buffer={"ledger": {**sums, "shed": 7, "produced": 16}})
+    await world.beat("edge-3", buffer={"ledger": {**sums, "safe": 3}})
+    await world.beat("edge-4", buffer={"ledger": ["odd"]})
+    text = (await world.client.get("/metrics", headers=bearer(ADMIN_TOKEN))).text
+    assert 'headwater_hub_ledger_records{fate="produced"} 34.0' in text
+    assert 'headwater_hub_ledger_records{fate="shed"} 7.0' in text
+    assert "headwater_hub_unbalanced_ledgers 1.0" in text
+
+
 async def test_the_totals_are_in_the_metrics(world: World) -> None:
     edge = Edge()
     lost = edge.shed(1)

@@ -81,3 +81,9 @@ def test_an_open_demo_still_talks_to_itself_by_loopback() -> None:
     assert hub_1.ready_url == "http://127.0.0.1:8470/readyz"
     assert "--insecure" in hub_1.arguments
     assert "127.0.0.1:8470,127.0.0.1:8471" in edge_1.arguments
+
+
+def test_hubs_and_edge_of_the_demo_read_the_same_file_as_the_demo() -> None:
+    children = plan(DemoSettings(), Path("/etc/headwater.toml"))
+    assert all(child.arguments[-2:] == ("--config", "/etc/headwater.toml") for child in children)
+    assert not any("--config" in child.arguments for child in plan(DemoSettings()))
