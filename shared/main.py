@@ -29,6 +29,7 @@ COMMANDS = {
     "vm": ("hub.cli.vms:vm", "Create, start, stop or delete one."),
     "drain": ("hub.cli.drain:drain", "Push all that an edge holds, now."),
     "buffer": ("shared.buffer_command:buffer", "Show, search, verify or mend what an edge holds."),
+    "dead-letters": ("hub.cli.letters:dead_letters", "Show, retry or discard what hubs refused."),
     "ledger": ("hub.cli.ledger:ledger", "Account for a node's data, and check it."),
     "config": ("hub.cli.config:config", "Show the settings and where they come from."),
     "rpc": ("hub.cli.rpc:rpc", "Call a method of a hub."),

@@ -74,7 +74,7 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 def test_every_command_in_the_readme_exists() -> None:
     """What can be found can be called."""
-    called = set(re.findall(r"(?:^|`|/)headwater ([a-z]+)", README, re.MULTILINE))
+    called = set(re.findall(r"(?:^|`|/)headwater ([a-z-]+)", README, re.MULTILINE))
     assert called <= set(COMMANDS), called - set(COMMANDS)
 
 
