@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge.books import Sum
 from edge.buffer import Buffer
 from edge.drain import Drain
 from edge.drain_calls import drain_methods
@@ -22,6 +21,7 @@ from shared.beat import Beat
 from shared.errors import RpcError
 from shared.ranges import Ranges
 from shared.runtime import HttpClient, Runtime
+from shared.sums import Sum
 from shared.tasks import repeat
 
 VMS_IN_BEAT_MAX = 1000

@@ -10,29 +10,7 @@ import msgspec
 
 from shared.ranges import NOTHING, Ranges, of_spans
 from shared.records import GENESIS_HASH, Gap, Signal
-
-
-class Sum(msgspec.Struct, frozen=True, array_like=True):
-    """So many chunks with so many records and bytes (as stored, compressed)."""
-
-    chunks: int = 0
-    records: int = 0
-    stored_bytes: int = 0
-
-    def __add__(self, other: "Sum") -> "Sum":
-        return Sum(
-            self.chunks + other.chunks,
-            self.records + other.records,
-            self.stored_bytes + other.stored_bytes,
-        )
-
-    def __sub__(self, other: "Sum") -> "Sum":
-        return Sum(
-            self.chunks - other.chunks,
-            self.records - other.records,
-            self.stored_bytes - other.stored_bytes,
-        )
-
+from shared.sums import Sum
 
 Sums = Mapping[str, Sum]
 """By signal."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from edge import chunk_table
 from edge.ages import AgeMarks
 from edge.batch import join_parts
-from edge.books import Books, Sum, Totals, oldest_ms
+from edge.books import Books, Totals, oldest_ms
 from edge.capacity import BufferLimits, BufferState
 from edge.chunk_table import Packed, pack
 from edge.departures import Departures
@@ -28,6 +28,7 @@ from shared.errors import BufferFull, Unavailable
 from shared.ranges import Ranges
 from shared.records import Checkpoint, Chunk, Part, Signal
 from shared.runtime import Runtime
+from shared.sums import Sum
 from shared.tasks import Bell
 
 __all__ = ["FOLDER_NAME", "Buffer", "BufferLimits", "BufferState"]

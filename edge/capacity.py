@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edge.batch import GatherLimits
-from edge.books import Sum
 from edge.quota import Policy, Quota
 from shared.records import KIB, MIB, Signal
+from shared.sums import Sum
 
 SEGMENT_BYTES_MAX = 32 * MIB  # Freed as a whole, lost as a whole if the disk damages it.
 SEGMENT_BYTES_MIN = 256 * KIB

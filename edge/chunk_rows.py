@@ -10,9 +10,9 @@ import msgspec
 
 from edge import books as accounts
 from edge import chunk_table
-from edge.books import Sum
 from shared.ranges import SEQ_MAX, Ranges, of_seqs
 from shared.records import Chunk, read_header
+from shared.sums import Sum
 
 
 @dataclass(frozen=True, slots=True)

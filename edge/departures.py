@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from edge import books as accounts
 from edge import chunk_table
 from edge.batch import GatherLimits, join_parts
-from edge.books import Books, Segment, Sum
+from edge.books import Books, Segment
 from edge.chunk_rows import Row
 from edge.chunk_table import Packed, pack
 from edge.letters import DeadLetter, Letters
@@ -25,6 +25,7 @@ from shared.ranges import Ranges, of_seqs
 from shared.records import MIB, Chunk, Gap, Part, Signal
 from shared.runtime import Runtime
 from shared.sqlite import is_disk_full
+from shared.sums import Sum
 
 log = logging.getLogger(__name__)
 

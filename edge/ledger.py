@@ -5,7 +5,8 @@ produced = safe + accepted + buffered + shed + rejected + damaged, for each sign
 
 from collections.abc import Mapping
 
-from edge.books import Books, Sum, Tally
+from edge.books import Books, Tally
+from shared.sums import Sum
 
 COLUMNS = ("produced", "safe", "accepted", "buffered", "shed", "rejected", "damaged")
 

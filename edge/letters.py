@@ -98,7 +98,8 @@ def open_letters(
 _EVERYTHING = f"SELECT {_COLUMNS}, hash, header, body FROM dead_letter"  # noqa: S608  # Our own words.
 
 
-def _is_letter(row: tuple[Any, ...]) -> bool:
+def is_letter(row: tuple[Any, ...]) -> bool:
+    """Whether a row of the file is as it was written: its facts, then hash, header and body."""
     chunk = sound_chunk(row[1], *row[-3:])
     if chunk is None:
         return False
@@ -116,7 +117,7 @@ def _is_sound(path: Path) -> bool:
         return False
     try:
         check_quickly(connection)
-        return all(map(_is_letter, connection.execute(_EVERYTHING)))
+        return all(map(is_letter, connection.execute(_EVERYTHING)))
     except (sqlite3.DatabaseError, msgspec.MsgspecError):
         return False
     finally:

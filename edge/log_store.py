@@ -10,7 +10,7 @@ import msgspec
 
 from edge import books as accounts
 from edge import chunk_rows, chunk_table
-from edge.books import Books, Segment, Sum, add_sums
+from edge.books import Books, Segment, add_sums
 from edge.chunk_rows import Assessment, Row
 from edge.reserve import Reserve
 from edge.segments import SegmentFiles, file_bytes, wal_bytes
@@ -20,6 +20,7 @@ from shared.ranges import NOTHING, Ranges
 from shared.records import Checkpoint, Chunk
 from shared.runtime import Runtime
 from shared.sqlite import is_broken_file, is_disk_full
+from shared.sums import Sum
 
 Result = TypeVar("Result")
 

@@ -2,10 +2,9 @@
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from edge.chunk_rows import sound_chunk
-from edge.letters import FILE_NAME, DeadLetter
+from edge.letters import FILE_NAME, DeadLetter, is_letter
 from edge.offline import UNREADABLE, Place, reading
 from shared.errors import BadInput
 from shared.records import Chunk
@@ -62,15 +61,6 @@ def why_unsound(place: Place, *, is_expected: bool) -> str:
 
 def _first_fault(connection: sqlite3.Connection) -> str:
     for row in connection.execute(_LETTERS):
-        if not _is_sound(row):
+        if not is_letter(row):
             return f"dead letter {row[1]} is not as it was written"
     return ""
-
-
-def _is_sound(row: tuple[Any, ...]) -> bool:
-    chunk = sound_chunk(row[1], *row[-3:])
-    if chunk is None:
-        return False
-    header = chunk.header
-    facts = (header.epoch, header.seq, header.signal, header.records, header.stored_bytes)
-    return facts == row[:5]

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from edge.books import Books, Segment, Sum, Tally, subtract_sums
+from edge.books import Books, Segment, Tally, subtract_sums
 from shared.ranges import NOTHING, Ranges, of_seqs
 from shared.records import Signal
+from shared.sums import Sum
 
 SPANS_SHOWN = 5
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from edge.books import Books, Segment, Sum, oldest_ms
+from edge.books import Books, Segment, oldest_ms
 from edge.ledger import COLUMNS, ledger_of
 from edge.letters import DeadLetter
 from edge.offline import Survey
 from edge.offline_filter import moment
 from edge.segments import path_of
+from shared.sums import Sum
 
 MS = 1_000_000
 HIDDEN = frozenset({"accepted"})

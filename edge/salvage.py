@@ -16,13 +16,14 @@ import msgspec
 
 from edge import books as accounts
 from edge import chunk_rows, chunk_table
-from edge.books import Books, Segment, Sum, Totals
+from edge.books import Books, Segment, Totals
 from edge.letters import Letters, open_letters
 from edge.schema import SEGMENT_MIGRATIONS
 from edge.segments import SegmentFiles, begin_file, numbers_in, path_of, remove_file, settle_wal
 from shared.ranges import NOTHING, Ranges, of_seqs
 from shared.records import GENESIS_HASH, Checkpoint, Chunk
 from shared.sqlite import check_quickly, open_reader, open_writer, sync_folder
+from shared.sums import Sum
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ import msgspec
 
 from edge import books as accounts
 from edge import chunk_table
-from edge.books import Books, Segment, Sum
+from edge.books import Books, Segment
 from edge.chunk_table import Packed, repack
 from shared.ranges import Ranges
 from shared.records import Chunk
+from shared.sums import Sum
 
 Work = Callable[[sqlite3.Connection, Books], Books]
 

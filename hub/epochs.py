@@ -6,28 +6,9 @@ from typing import Any
 
 from hub.ledger import MOVED, Declared, DeclaredGap, Loss, declared, unaccounted
 from shared.ranges import NOTHING, Ranges
+from shared.sums import Sum
 
 SHOWN_RANGES_MAX = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """So many chunks, records and stored bytes."""
-
-    chunks: int = 0
-    records: int = 0
-    stored_bytes: int = 0
-
-    def __add__(self, other: "Sum") -> "Sum":
-        return Sum(
-            self.chunks + other.chunks,
-            self.records + other.records,
-            self.stored_bytes + other.stored_bytes,
-        )
-
-    def to_wire(self) -> dict[str, int]:
-        """As answers show it."""
-        return {"chunks": self.chunks, "records": self.records, "bytes": self.stored_bytes}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
-from hub.epochs import EpochBook, Predecessor, Sum
+from hub.epochs import EpochBook, Predecessor
 from hub.ledger import DeclaredGap, LogKey
 from hub.store.ledger_table import declared_of, first_number, hashes_at, unpacked
 from hub.verify import StoredChunk
 from shared.ranges import NOTHING, Ranges
 from shared.records import Chunk, Gap, read_header
+from shared.sums import Sum
 
 GAPS_READ_MAX = 20_000  # About 0.1 s of reading.
 EPOCHS_READ_MAX = 100

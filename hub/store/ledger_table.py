@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from hub.accept import Conflict
-from hub.epochs import Sum
 from hub.ledger import LedgerState, LogKey, known_reason
 from shared.ranges import NOTHING, Ranges, from_wire, of_spans
 from shared.records import Chunk, Gap
+from shared.sums import Sum
 
 CONFLICTS_KEPT = 1000
 

@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 
-from edge.books import Sum, Tally
+from edge.books import Tally
 from edge.buffer import Buffer, BufferLimits
 from shared.codec import decompress
 from shared.ranges import of_seqs
 from shared.records import GENESIS_HASH, Checkpoint, Chunk, Signal
+from shared.sums import Sum
 from tests.crash.buffer_story import Step, Story
 from tests.crash.buffer_view import Key, View, opened, part_of, running, view_of
 from tests.crash.replay import Check, Crash

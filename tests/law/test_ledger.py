@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.epochs import EpochBook, Predecessor, Sum, describe_epoch
+from hub.epochs import EpochBook, Predecessor, describe_epoch
 from hub.ledger import FATES, DeclaredGap, LedgerState, balance, declared, unaccounted
 from hub.verify import StoredChunk, Verifier
 from shared.ranges import NOTHING, Ranges, of_seqs, of_spans
 from shared.records import GENESIS_HASH, Chunk, Gap
+from shared.sums import Sum
 from tests.law.drawing import chunk_of, patient, ranges_of, seq_sets
 
 KEY = ("edge-1", "e1")

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 import edge.books
+import shared.sums
 from shared.ranges import Ranges
 from shared.records import Gap
 from tests.sim.machines import luck
@@ -68,9 +69,9 @@ def test_a_gap_that_counts_one_record_too_few_is_found_out(monkeypatch: pytest.M
     honest = edge.books.gap_of
 
     def understate(
-        signal: str, reason: str, seqs: Ranges, lost: edge.books.Sum, times: tuple[int, int]
+        signal: str, reason: str, seqs: Ranges, lost: shared.sums.Sum, times: tuple[int, int]
     ) -> Gap:
-        fewer = edge.books.Sum(lost.chunks, lost.records - 1, lost.stored_bytes)
+        fewer = shared.sums.Sum(lost.chunks, lost.records - 1, lost.stored_bytes)
         return honest(signal, reason, seqs, fewer, times)
 
     monkeypatch.setattr(edge.books, "gap_of", understate)

@@ -21,6 +21,7 @@ TABLE = (
     ("shared.records", "values"),
     ("shared.stamp", "values"),
     ("shared.signals", "values"),
+    ("shared.sums", "values"),
     ("shared.receipt", "values"),
     ("shared.address", "values"),
     ("shared.envelope", "rules"),

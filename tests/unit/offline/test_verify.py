@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 
 from edge import chunk_table
-from edge.books import Sum, booked
+from edge.books import booked
 from edge.segments import path_of
 from shared.ranges import from_wire
 from shared.records import Chunk
+from shared.sums import Sum
 from tests.crash.damage import Blank, Flip, Removal
 from tests.unit.core.buffers import segment_files
 from tests.unit.offline.conftest import Run
