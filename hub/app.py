@@ -36,6 +36,7 @@ async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event
         settings.cluster_key,
         read_or_create_secret(settings.data / TOKEN_FILE),
         backlog_bytes_per_s=settings.backlog_bytes_per_s,
+        copies=settings.copies,
     )
     hub = await Hub.open(config, runtime)
     presence = {"hub_id": settings.hub_id, "url": settings.url, "pid": os.getpid()}

@@ -70,6 +70,7 @@ class HubConfig:
     admin_token: str
     synchronous: str = "FULL"
     backlog_bytes_per_s: int = BUDGET_BYTES_PER_S
+    copies: int = COPIES
 
 
 class Hub:
@@ -82,7 +83,7 @@ class Hub:
         self.clock = HybridClock(config.hub_id)
         began_at = asyncio.get_running_loop().time()
         self.registry = Registry(config.hub_id, began_at, self.clock)
-        self.store = ChunkStore(database, runtime, SafeLedger(COPIES))
+        self.store = ChunkStore(database, runtime, SafeLedger(config.copies))
         self.peers = Peers(config.hub_id, config.url)
         self.links = Links()
         self.client: HttpClient = runtime.http()

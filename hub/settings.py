@@ -46,6 +46,10 @@ class HubSettings:
         readers.switch,
         env=("INSECURE",),
     )
+    # One disk may die at any moment. Hubs that are alone count as enough until they know others.
+    copies: int = option(
+        2, "on how many hubs data must be before edges let go of it", readers.count(1, 9)
+    )
     # What a hub on two cores commits beside live data; after an outage all edges come at once.
     backlog_bytes_per_s: int = option(
         BUDGET_BYTES_PER_S,

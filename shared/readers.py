@@ -60,6 +60,18 @@ def port(value: object) -> int:
     return number
 
 
+def count(least: int, most: int) -> Callable[[object], int]:
+    """A reader of whole numbers within bounds."""
+
+    def read(value: object) -> int:
+        number = _number(value)
+        if number is None or not least <= number <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return number
+
+    return read
+
+
 def _number(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -226,11 +226,13 @@ class Fleet:
             hub.start()
         return hub
 
-    def two_hubs(self) -> tuple[HubProcess, HubProcess]:
+    def two_hubs(self, *words: str) -> tuple[HubProcess, HubProcess]:
         """Two hubs of which each is told of the other, started side by side."""
         ports = free_ports(2)
         hubs = [
-            self.hub(f"hub-{number}", f"PEER_MASTERS=127.0.0.1:{peer}", port=port, start=False)
+            self.hub(
+                f"hub-{number}", f"PEER_MASTERS=127.0.0.1:{peer}", *words, port=port, start=False
+            )
             for number, port, peer in ((1, ports[0], ports[1]), (2, ports[1], ports[0]))
         ]
         for hub in hubs:

@@ -84,6 +84,17 @@ def test_an_edge_keeps_what_only_one_of_two_hubs_has(fleet: Fleet) -> None:
     each_shows([first], lambda hub: hub.holds_in_buffer("edge-1"), 0)
 
 
+def test_one_copy_is_enough_where_that_was_asked_for(fleet: Fleet) -> None:
+    first, second = fleet.two_hubs("COPIES=1")
+    edge = fleet.edge("edge-1", [first, second])
+    fleet.settled([first, second], edge)
+    second.kill()
+    with Sender(edge.otlp_url) as sender:
+        sender.until_acked(200)
+    each_shows([first], lambda hub: hub.holds_in_buffer("edge-1"), 0)
+    assert has_all(first, sender)
+
+
 def test_a_hub_whose_disk_was_replaced_is_filled_again_by_its_peer(fleet: Fleet) -> None:
     first, second = fleet.two_hubs()
     edge = fleet.edge("edge-1", [first, second])
