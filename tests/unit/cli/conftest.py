@@ -1,6 +1,7 @@
 """Counterparts for the command line: small real servers that answer JSON-RPC as they are told."""
 
 import json
+import socketserver
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,13 +18,16 @@ from shared.main import exit_code, root
 TOKEN = "the-admin-token"
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class Forgiving(socketserver.BaseServer):
+    """A server whose clients may leave before their answer, as a watch does when its drain ends."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client may leave before its answer, as a watch does when its drain ends."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
+
+
+class _Server(Forgiving, ThreadingHTTPServer):
+    daemon_threads = True
 
 
 class Counterpart:

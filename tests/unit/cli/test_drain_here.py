@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from shared.errors import SettingsError
-from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import Forgiving, Run
 from tests.unit.cli.drains import DRAINED
 
 
-class _SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class _SocketServer(Forgiving, socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
 
