@@ -48,9 +48,10 @@ def alert(text: str) -> Part:
 
 
 async def fill(buffer: Buffer, signal: Signal, chunks: int, size_bytes: int = 20 * KIB) -> None:
-    """So many chunks of so many bytes, one after the other."""
+    """So many chunks of so many bytes, one after the other, in files that are never late to close."""
     for seed in range(chunks):
         await buffer.append(noise(signal, size_bytes, seed))
+        await until(lambda: not buffer._store.is_roll_due)
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
