@@ -18,13 +18,14 @@ from hub.audit import Audit
 from hub.calls import Calls
 from hub.credits import BUDGET_BYTES_PER_S, CreditLimits
 from hub.crowd import Crowd
-from hub.doors import EdgeDoors, PeerDoors
+from hub.edge_doors import EdgeDoors
 from hub.exposition import Snapshot, exposition
 from hub.fleet import Fleet
 from hub.gossip import HubRecord
 from hub.links import Links
 from hub.mesh import Mesh
 from hub.methods import method_table
+from hub.peer_doors import PeerDoors
 from hub.peers import Peers
 from hub.pull import Pulls
 from hub.registry import Registry

@@ -13,7 +13,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hub.doors import read_body
+from hub.bodies import read_body
 from shared import jsonrpc
 from shared.errors import HeadwaterError, RpcError, TooLarge, Unavailable
 from shared.records import MIB

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from hub.doors import read_body
+from hub.bodies import read_body
 from hub.web.context import WebContext
 from shared.errors import BadInput, Refused, UnsupportedType
 from shared.records import KIB

@@ -13,7 +13,7 @@ import edge.drain
 import edge.heartbeat
 import edge.link
 import edge.shipper
-import hub.doors
+import hub.peer_doors
 import hub.hub
 import hub.mesh
 from shared.backoff import Backoff
@@ -33,7 +33,7 @@ SLOW = (
     (edge.link, "_RETRY", _RETRY),
     (edge.shipper, "LOOK_AGAIN_SECONDS", QUIET_SECONDS),
     (edge.shipper, "SWEEP_SECONDS", QUIET_SECONDS),
-    (hub.doors, "POLL_SECONDS_MAX", QUIET_SECONDS),
+    (hub.peer_doors, "POLL_SECONDS_MAX", QUIET_SECONDS),
     (hub.hub, "SAVE_SECONDS", QUIET_SECONDS),
     (hub.hub, "PRUNE_SECONDS", QUIET_SECONDS),
     (hub.mesh, "GOSSIP_SECONDS", QUIET_SECONDS),

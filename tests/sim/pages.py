@@ -3,15 +3,15 @@
 import contextlib
 from collections.abc import Iterator
 
-import hub.doors
+import hub.peer_doors
 import hub.gossip
 import hub.mesh
 import hub.replicate
 import hub.store.chunks
 
 SMALL = (
-    (hub.doors, "HAVE_PAGE", 5),
-    (hub.doors, "CHUNKS_MAX", 3),
+    (hub.peer_doors, "HAVE_PAGE", 5),
+    (hub.peer_doors, "CHUNKS_MAX", 3),
     (hub.gossip, "PAGE_RECORDS", 3),
     (hub.mesh, "PULL_BYTES", 600),
     (hub.replicate, "RUN_CHUNKS_MAX", 2),

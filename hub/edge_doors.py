@@ -1,4 +1,4 @@
-"""The HTTP doors for edges and peers: read, bound and judge what comes in, answer after the commit."""
+"""The HTTP doors for edges: read, bound and judge what comes in, answer after the commit."""
 
 import asyncio
 import logging
@@ -9,85 +9,41 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hub import gossip
 from hub.accept import check_integrity, check_sender
-from hub.audit import Audit
-from hub.calls import DEADLINE_SECONDS_MAX, HOPS_MAX, Calls
+from hub.bodies import read_body
 from hub.crowd import Crowd
 from hub.links import Links, LinkSession
 from hub.mesh import Mesh
 from hub.pull import Judged
 from hub.registry import Registry
-from hub.replicate import LogKey
 from hub.store.chunks import ChunkStore
 from hub.web.guard import status_of
 from shared import beat as beats
-from shared import jsonrpc
 from shared.beat import Beat, BeatReply
-from shared.envelope import BATCH_BYTES_MAX, CHUNKS_MAX, MEDIA_TYPE, read_batch, write_batch
+from shared.envelope import BATCH_BYTES_MAX, MEDIA_TYPE, read_batch
 from shared.errors import (
     BadInput,
     Refused,
-    RpcError,
-    TooLarge,
     Unavailable,
     Unreachable,
     UnsupportedType,
 )
-from shared.ranges import Ranges, from_wire, of_spans
 from shared.readers import NAME
 from shared.receipt import PushReply, Receipt, write_reply
-from shared.records import KIB, MIB
+from shared.records import MIB
 from shared.runtime import Runtime
 from shared.security import fingerprint, same_secret
 
 log = logging.getLogger(__name__)
 
 BEAT_BYTES_MAX = 2 * MIB
-PEER_BYTES_MAX = 16 * MIB
 NODE_ID_HEADER = "x-headwater-node"
 NODE_KEY_HEADER = "x-headwater-node-key"
 MARK_HEADER = "x-headwater-mark"
-HAVE_PAGE = 4096
-POLL_SECONDS_MAX = 30.0
-ANNOUNCE_PAUSE_SECONDS = 0.02  # Chunks that arrive together are announced together.
-
-
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The body of a request, counted while it comes in; raises TooLarge or BadInput."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit_bytes:
-        raise TooLarge("the body", limit_bytes)
-    pieces: list[bytes] = []
-    size_bytes = 0
-    try:
-        async for piece in request.stream():
-            size_bytes += len(piece)
-            if size_bytes > limit_bytes:
-                raise TooLarge("the body", limit_bytes)
-            pieces.append(piece)
-    except ClientDisconnect as error:
-        raise BadInput("the client left before its body was whole") from error
-    return b"".join(pieces)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"the body is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise BadInput("the body must be a JSON object")
-    return value
-
-
-def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value, default=str), media_type="application/json")
 
 
 def mark_of(headers: Mapping[str, str], epoch: str) -> int:
@@ -244,131 +200,3 @@ class SocketDuplex:
             await self.socket.close()
         except (WebSocketDisconnect, RuntimeError, OSError) as error:
             raise Unreachable("the edge", "the link is closed already", sent=False) from error
-
-
-@dataclass(slots=True)
-class PeerDoors:
-    """What peer hubs call."""
-
-    store: ChunkStore
-    mesh: Mesh
-    calls: Calls
-    store_epoch: str
-    stopping: asyncio.Event
-    audit: Audit
-
-    async def gossip(self, request: Request) -> Response:
-        """Exchange news about nodes."""
-        message = gossip.read(await read_body(request, PEER_BYTES_MAX))
-        return Response(gossip.write(self.mesh.answer(message)), media_type="application/json")
-
-    async def have(self, request: Request) -> Response:
-        """What came after a number; waits for news when nothing did. The number is a confirmation."""
-        question = _object(await read_body(request, 64 * KIB))
-        hub_id, since = question.get("hub_id"), question.get("since")
-        if not isinstance(hub_id, str) or not NAME.fullmatch(hub_id):
-            raise BadInput("hub_id must be the name of a hub")
-        if hub_id == self.mesh.peers.own_id:
-            # Asked under a second address of ours: our own word would count as a second copy.
-            raise BadInput(f"this is {hub_id} itself")
-        if not isinstance(since, int) or since < 0:
-            raise BadInput("since must be a number of 0 or more")
-        if question.get("store_epoch") != self.store_epoch or since > self.store.head_arrival:
-            since = 0  # The peer speaks of another life of this store.
-        if self.store.ledger.confirm(hub_id, since):
-            self.store.announce()
-        seconds = question.get("wait_seconds", 0)
-        if isinstance(seconds, int | float) and self.store.head_arrival <= since:
-            await self._wait_for_news(since, min(float(seconds), POLL_SECONDS_MAX))
-        page = await self.store.announcements_after(since, HAVE_PAGE)
-        spans: dict[LogKey, list[tuple[int, int]]] = {}
-        proofs: dict[LogKey, list[tuple[int, str]]] = {}
-        for key, seq, _, digest in page:
-            spans.setdefault(key, []).append((seq, seq))
-            proofs.setdefault(key, []).append((seq, digest.hex()))
-        return _json(
-            {
-                "store_epoch": self.store_epoch,
-                "through": page[-1][2] if page else max(since, 0),
-                "head": self.store.head_arrival,
-                "have": [[*key, of_spans(seqs).to_wire()] for key, seqs in spans.items()],
-                "proofs": [[*key, hashes] for key, hashes in proofs.items()],
-            }
-        )
-
-    async def _wait_for_news(self, since: int, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                while self.store.head_arrival <= since and not self.stopping.is_set():
-                    await self.store.news()
-                await asyncio.sleep(ANNOUNCE_PAUSE_SECONDS)
-        except TimeoutError:
-            return
-
-    async def chunks(self, request: Request) -> Response:
-        """Chunks that a peer lacks, as many as fit; an empty body says that none is left here."""
-        order = _object(await read_body(request, PEER_BYTES_MAX))
-        bytes_max = order.get("bytes_max", 4 * MIB)
-        if not isinstance(bytes_max, int) or not 0 < bytes_max <= BATCH_BYTES_MAX:
-            raise BadInput(f"bytes_max must be 1 to {BATCH_BYTES_MAX}")
-        chunks = await self.store.read(_wanted(order.get("wanted")), bytes_max, CHUNKS_MAX)
-        return Response(write_batch(chunks) if chunks else b"", media_type=MEDIA_TYPE)
-
-    async def call(self, request: Request) -> Response:
-        """Call a node that a peer has no link to; answers as JSON-RPC does."""
-        order = _object(await read_body(request, PEER_BYTES_MAX))
-        try:
-            answer = await self._call(order)
-        except RpcError as error:
-            return _json(jsonrpc.error_answer(None, error))
-        return _json(jsonrpc.result_answer(None, answer))
-
-    async def ledger(self, request: Request) -> Response:
-        """Answer a question about a ledger that a peer passes on; answers as JSON-RPC does."""
-        match _object(await read_body(request, 64 * KIB)):
-            case {"method": str(method), "params": dict(params)} if (
-                params.get("hub") == self.hub_id
-            ):
-                return await self._ledger(method, params)
-        raise BadInput(
-            f"a question for {self.hub_id} needs method, and params with this hub's name"
-        )
-
-    async def _ledger(self, method: str, params: dict[str, Any]) -> Response:
-        try:
-            answer = await self.audit.answer(method, params)
-        except RpcError as error:
-            return _json(jsonrpc.error_answer(None, error))
-        return _json(jsonrpc.result_answer(None, answer))
-
-    @property
-    def hub_id(self) -> str:
-        """The name of the hub that these doors belong to."""
-        return self.mesh.peers.own_id
-
-    async def _call(self, order: dict[str, Any]) -> dict[str, Any]:
-        match order:
-            case {
-                "node": str(node),
-                "method": str(method),
-                "params": dict(params),
-                "seconds": int() | float() as seconds,
-                "passed": list(passed),
-            } if 0 < seconds <= DEADLINE_SECONDS_MAX and 0 < len(passed) < HOPS_MAX:
-                hubs = [str(hub) for hub in passed]
-                answer = await self.calls.call(node, method, params, seconds=seconds, passed=hubs)
-                return {"result": answer.result, "hops": answer.hops}
-        raise BadInput("a call needs node, method, params, seconds and the hubs it passed")
-
-
-def _wanted(value: Any) -> dict[LogKey, Ranges]:
-    if not isinstance(value, list) or len(value) > HAVE_PAGE:
-        raise BadInput(f"wanted must be a list of at most {HAVE_PAGE} [origin, epoch, ranges]")
-    wanted: dict[LogKey, Ranges] = {}
-    for item in value:
-        match item:
-            case [str(origin), str(epoch), spans]:
-                wanted[(origin, epoch)] = from_wire(spans)
-            case _:
-                raise BadInput("each item of wanted is [origin, epoch, ranges]")
-    return wanted
