@@ -150,6 +150,7 @@ class Agent:
             vms=vms[:VMS_IN_BEAT_MAX],
             vms_total=len(vms),
             pull=self.offers.wanted_hubs(),
+            wall_ms=self.runtime.wall_ms(),
         )
 
     def pending(self) -> Ranges:

@@ -1,35 +1,10 @@
-"""What goes together: small bodies into one chunk, neighbouring chunks into one push. Pure rules."""
+"""What goes together: neighbouring chunks into one push. Pure rules."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.ranges import Ranges
-from shared.records import KIB, MIB, Encoding, Part, Signal
-
-
-@dataclass(frozen=True, slots=True)
-class GatherLimits:
-    """Bounds of what one commit takes in."""
-
-    parts_max: int = 256  # Small bodies arrive by the hundred; one commit should take them all.
-    bytes_max: int = 4 * MIB  # A commit that stays below ten milliseconds on an ordinary disk.
-    chunk_raw_bytes_max: int = 1 * MIB  # About 250 KiB compressed: quick to push, quick to search.
-    # When many send small bodies, a short wait makes one chunk and one sync of them. With the sync
-    # itself, half of them are answered within 5 ms.
-    linger_seconds: float = 0.004
-    bytes_enough: int = 256 * KIB
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """Parts of one signal and encoding that become one chunk."""
-
-    signal: Signal
-    encoding: Encoding
-    bodies: tuple[bytes, ...]
-    records: int
-    time_min_ns: int
-    time_max_ns: int
+from shared.records import KIB, MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,48 +22,6 @@ class PushLimits:
     batches_max: int = 8  # Open at once, those that wait for another attempt included.
     refusals_max: int = 3  # So many hubs may be asked before a chunk is given up.
     refused_max: int = 256  # Chunks that wait for a second opinion at once.
-
-
-def take_group(parts: Sequence[Part], limits: GatherLimits) -> int:
-    """How many of the waiting parts, from the front, the next commit takes: at least one."""
-    size_bytes = 0
-    for index, part in enumerate(parts[: limits.parts_max]):
-        size_bytes += len(part.body)
-        if size_bytes > limits.bytes_max and index > 0:
-            return index
-    return min(len(parts), limits.parts_max)
-
-
-def join_parts(parts: Iterable[Part], limits: GatherLimits) -> list[Joined]:
-    """Join parts of the same kind, in arrival order, into chunks of bounded size."""
-    open_groups: dict[tuple[Signal, Encoding], list[Part]] = {}
-    open_bytes: dict[tuple[Signal, Encoding], int] = {}
-    joined: list[Joined] = []
-    for part in parts:
-        if not part.body:  # It only carries a checkpoint.
-            continue
-        kind = (part.signal, part.encoding)
-        if open_bytes.get(kind, 0) + len(part.body) > limits.chunk_raw_bytes_max:
-            joined.extend(_close(open_groups.pop(kind, [])))
-            open_bytes[kind] = 0
-        open_groups.setdefault(kind, []).append(part)
-        open_bytes[kind] = open_bytes.get(kind, 0) + len(part.body)
-    for group in open_groups.values():
-        joined.extend(_close(group))
-    return joined
-
-
-def _close(group: Sequence[Part]) -> Iterator[Joined]:
-    if group:
-        yield Joined(
-            group[0].signal,
-            group[0].encoding,
-            tuple(part.body for part in group),
-            sum(part.records for part in group),
-            # Zero means "no record has a time": such a part must not drag the range to 1970.
-            min((part.time_min_ns for part in group if part.time_min_ns), default=0),
-            max(part.time_max_ns for part in group),
-        )
 
 
 def wanted_from(buffered: Ranges, have: Ranges, after: int = 0) -> int | None:

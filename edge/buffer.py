@@ -12,12 +12,9 @@ from pathlib import Path
 
 from edge import chunk_table
 from edge.ages import AgeMarks
-from edge.batch import join_parts
 from edge.books import Books, Totals, oldest_ms
 from edge.capacity import BufferLimits, BufferState
-from edge.chunk_table import Packed, pack
 from edge.departures import Departures
-from edge.intake import Intake, Waiting
 from edge.letters import DeadLetter, Letters
 from edge.log_store import LogStore
 from edge.quota import admit
@@ -26,6 +23,9 @@ from edge.salvage import Opened, open_files
 from edge.segments import SegmentFiles
 from shared.errors import BufferFull, Unavailable
 from shared.ranges import Ranges
+from shared.receive.gather import Packed, join_parts
+from shared.receive.intake import Intake, Waiting
+from shared.receive.pack import pack
 from shared.records import Checkpoint, Chunk, Part, Signal
 from shared.runtime import Runtime
 from shared.sums import Sum

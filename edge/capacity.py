@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edge.batch import GatherLimits
 from edge.quota import Policy, Quota
+from shared.receive.gather import GatherLimits
 from shared.records import KIB, MIB, Signal
 from shared.sums import Sum
 

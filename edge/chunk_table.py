@@ -4,59 +4,20 @@ Functions that change something take the books as they are and return them as th
 transaction is committed; the caller writes them in the same transaction with `save_books`.
 """
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from edge import books as accounts
-from edge.batch import Joined
 from edge.books import Books, Entry, Segment, Totals
-from shared.codec import compress
-from shared.otlp import join_bodies
-from shared.records import Checkpoint, Chunk, ChunkHeader, Gap, seal
+from shared.receive.gather import Packed
+from shared.records import Checkpoint, Chunk, ChunkHeader, seal
 
 _ROW = "INSERT OR REPLACE INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _totals_decoder = msgspec.msgpack.Decoder(Totals)
 _segment_decoder = msgspec.msgpack.Decoder(Segment)
 _encoder = msgspec.msgpack.Encoder()
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A body that is ready to become the next chunk, and what its header will say of it."""
-
-    signal: str
-    encoding: str
-    records: int
-    raw_bytes: int
-    body: bytes
-    body_sha256: bytes
-    time_min_ns: int
-    time_max_ns: int
-    created_ms: int
-    gaps: tuple[Gap, ...] = ()
-    predecessor: tuple[str, int] | None = None
-
-
-def pack(joined: Joined, created_ms: int) -> Packed:
-    """Join and compress. This is where the processor time of a commit goes; it needs no connection."""
-    raw = join_bodies(joined.encoding, joined.bodies)
-    body = compress(raw)
-    return Packed(
-        joined.signal,
-        joined.encoding,
-        joined.records,
-        len(raw),
-        body,
-        hashlib.sha256(body).digest(),
-        # A chunk without any event time is found under the time at which it was made.
-        joined.time_min_ns or created_ms * 1_000_000,
-        joined.time_max_ns or created_ms * 1_000_000,
-        created_ms,
-    )
 
 
 def repack(chunk: Chunk) -> Packed:

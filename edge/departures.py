@@ -11,10 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from edge import books as accounts
 from edge import chunk_table
-from edge.batch import GatherLimits, join_parts
 from edge.books import Books, Segment
 from edge.chunk_rows import Row
-from edge.chunk_table import Packed, pack
 from edge.letters import DeadLetter, Letters
 from edge.log_store import LogStore, sum_up
 from edge.salvage import Opened
@@ -22,6 +20,8 @@ from edge.statements import epoch_statement, finding_statement, gap_statement
 from edge.transfers import move, put_back, renewed, rewrite, take_out, take_out_of
 from shared.errors import Unavailable
 from shared.ranges import Ranges, of_seqs
+from shared.receive.gather import GatherLimits, Packed, join_parts
+from shared.receive.pack import pack
 from shared.records import MIB, Chunk, Gap, Part, Signal
 from shared.runtime import Runtime
 from shared.sqlite import is_disk_full

@@ -8,19 +8,19 @@ from starlette.types import ASGIApp
 
 from edge.receive.alert_rule import AlertRule, at_mountpoint
 from edge.receive.alerts import Watch, Watched, mountpoint_of
-from edge.receive.counters import ReceiveCounters
 from edge.receive.host import HostMetrics
-from edge.receive.host_sample import take_sample
+from edge.receive.host_sample import host_facts, take_sample
 from edge.receive.journal import Journal
 from edge.receive.otlp import otlp_app
 from edge.receive.scrape import Scrape
-from edge.receive.self_metrics import SelfMetrics
 from edge.receive.sink import Sink
 from edge.receive.syslog import Syslog
 from edge.receive.syslog_counters import SyslogCounters
 from edge.receive.syslog_keep import SyslogLimits
 from edge.receive.tail import FileTail
 from edge.settings import EdgeSettings
+from shared.receive.counters import ReceiveCounters
+from shared.receive.self_metrics import SelfMetrics
 from shared.runtime import Runtime
 
 Loop = Callable[[], Awaitable[None]]
@@ -74,9 +74,14 @@ def _machine(
     seconds = settings.host_metrics_seconds
     if seconds <= 0:
         return []
+    own = {
+        **host_facts(),
+        "service.name": "headwater-edge",
+        "headwater.node": settings.node_id,
+    }
     return [
         HostMetrics(runtime, sink, settings.node_id, seconds).run,
-        SelfMetrics(runtime, sink, settings.node_id, registry, seconds).run,
+        SelfMetrics(runtime, sink, own, registry, seconds).run,
     ]
 
 

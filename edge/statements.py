@@ -4,9 +4,9 @@ fields for hubs."""
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from edge.chunk_table import Packed
 from shared.codec import compress
 from shared.otlp_make import Event, event_part
+from shared.receive.gather import Packed
 from shared.records import Gap
 from shared.signals import Scalar
 

@@ -9,8 +9,9 @@ import msgspec
 from edge import books as accounts
 from edge import chunk_table
 from edge.books import Books, Segment
-from edge.chunk_table import Packed, repack
+from edge.chunk_table import repack
 from shared.ranges import Ranges
+from shared.receive.gather import Packed
 from shared.records import Chunk
 from shared.sums import Sum
 

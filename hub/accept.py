@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.errors import BadInput, Refused
-from shared.ranges import RANGES_MAX, SEQ_MAX
+from shared.ranges import NOTHING, RANGES_MAX, SEQ_MAX, Ranges
 from shared.receipt import ChunkOutcome, Outcome
 from shared.records import Chunk, ChunkHeader, Encoding, Gap, Signal
 
@@ -69,15 +69,18 @@ def judge(chunk: Chunk, held: Mapping[int, Link]) -> ChunkOutcome:
     return judge_all([chunk], held).outcomes[0]
 
 
-def judge_all(chunks: Sequence[Chunk], held: Mapping[int, Link]) -> Judgement:
-    """Judge chunks of one log in order; `held` has what is held at their numbers and next to them."""
+def judge_all(
+    chunks: Sequence[Chunk], held: Mapping[int, Link], gone: Ranges = NOTHING
+) -> Judgement:
+    """Judge chunks of one log in order; `held` has what is held at their numbers and next to them,
+    and `gone` the numbers of what was here until its time was over."""
     known = dict(held)
     refused: dict[bytes, Conflict] = {}
     outcomes: list[ChunkOutcome] = []
     fresh: list[Chunk] = []
     for chunk in chunks:
         seq = chunk.header.seq
-        if seq in known and known[seq].hash == chunk.hash:
+        if seq in gone or (seq in known and known[seq].hash == chunk.hash):
             outcomes.append(ChunkOutcome(seq, Outcome.DUPLICATE))
             continue
         conflict = contradiction(chunk, known) or _of_refused(chunk, refused)

@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 
 import orjson
 from starlette.applications import Starlette
 
-from hub.hub import Hub, HubConfig
+from hub.config import HubConfig
+from hub.hub import Hub
 from hub.settings import HubSettings
 from hub.web.context import WebContext
 from hub.web.pages import page_routes
 from hub.web.routes import RouteSpec
+from shared import __version__
 from shared.runtime import Runtime, system_runtime
 from shared.security import read_or_create_secret, write_private
 from shared.serve import bind, run_until_signalled, server
@@ -37,8 +40,17 @@ async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event
         read_or_create_secret(settings.data / TOKEN_FILE),
         backlog_bytes_per_s=settings.backlog_bytes_per_s,
         copies=settings.copies,
+        own_metrics_seconds=settings.own_metrics_seconds,
+        policies=settings.policies,
+        disk_reserve_bytes=settings.disk_reserve_bytes,
+        index=settings.index,
+        query_processes=settings.query_processes,
+        scrub=True,
+        log_level=settings.log_level,
     )
     hub = await Hub.open(config, runtime)
+    logging.getLogger().addHandler(hub.own.voice.handler)
+    hub.own.voice.report("hub.started", {"version": __version__, "url": settings.url})
     presence = {"hub_id": settings.hub_id, "url": settings.url, "pid": os.getpid()}
     write_private(settings.data / PRESENCE_FILE, orjson.dumps(presence).decode())
     web = server(asgi_app(hub))
@@ -52,6 +64,8 @@ async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event
         web.stop()
         await serving
         signalled.cancel()
+        hub.own.voice.report("hub.stopped", {})
+        logging.getLogger().removeHandler(hub.own.voice.handler)
         await _end(loops)
         await hub.close()
 
@@ -81,4 +95,6 @@ def pages_of(hub: Hub) -> list[RouteSpec]:
         changes=hub.changes,
         new_id=lambda: hub.runtime.token_hex(16),
     )
-    return page_routes(hub.rpc.call, context)
+    # An answer without end is no entry of the ordinary table.
+    tail = RouteSpec("/tail", ("POST",), "admin", hub.tail.endpoint)
+    return [tail, *page_routes(hub.rpc.call, context)]

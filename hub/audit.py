@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -20,8 +21,9 @@ from hub.mesh import Mesh
 from hub.peers import Peer
 from hub.query.coverage import NOTHING_LOST, LostRecords, lost_records
 from hub.registry import Registry
-from hub.store import ledger_reads
+from hub.store import dropped, ledger_reads
 from hub.store.chunks import ChunkStore
+from hub.store.days import DayReaders
 from hub.verify import Verifier
 from shared.errors import RpcError, Unreachable
 from shared.jsonrpc import read_answer
@@ -113,8 +115,11 @@ class Audit:
             books = [book for book in books if book.epoch == asked.epoch]
         at = _read_cursor(asked.cursor, books) if asked.cursor else None
         page = await self.store.reading(
-            lambda db: _verify_page(db, books, asked.first, asked.last, at)
+            lambda db: _verify_page(
+                db, self.store.files.readers, books, (asked.first, asked.last), at
+            )
         )
+        await self._suspect_days(asked.node, page["epochs"])
         missing = any(book.holes for book in books)
         broken = any(each["broken"] for each in page["epochs"])
         verdict = "broken" if broken else "holes" if missing else "verified"
@@ -124,6 +129,18 @@ class Audit:
             **page,
             "verdict": verdict if broken or not page["cursor"] else "unfinished",
         }
+
+    async def _suspect_days(self, node: str, epochs: list[dict[str, Any]]) -> None:
+        """Have the day files looked at in which something was not as it should be."""
+        for each in epochs:
+            seqs = Ranges()
+            for fault in each["faults"]:
+                seqs = seqs.add(fault["first"], fault["last"])
+            if seqs:
+                log: LogKey = (node, each["epoch"])
+                days = await self.store.reading(partial(ledger_reads.days_of, key=log, seqs=seqs))
+                for day in days:
+                    self.store.suspect(day, str(each["faults"][0]["fault"]))
 
     # ---- conflicts
 
@@ -204,19 +221,23 @@ def _read_cursor(cursor: str, books: list[EpochBook]) -> tuple[str, int]:
 
 def _verify_page(
     connection: sqlite3.Connection,
+    days: DayReaders,
     books: list[EpochBook],
-    first: int,
-    last: int,
+    asked: tuple[int, int],
     at: tuple[str, int] | None,
 ) -> dict[str, Any]:
+    first, last = asked
     epochs: list[dict[str, Any]] = []
     room_bytes, room_chunks = PAGE_BYTES, PAGE_CHUNKS
     for book, begin in _from_cursor(books, first, at):
         verifier = Verifier((book.origin, book.epoch), _hash_before(connection, book, begin))
-        stopped_at = _verify_epoch(connection, verifier, (begin, last), room_bytes, room_chunks)
+        stopped_at = _verify_epoch(
+            connection, days, verifier, (begin, last), (room_bytes, room_chunks)
+        )
         until = stopped_at - 1 if stopped_at else min(last, book.head)
         if until >= begin:
-            verifier.expect(book.held & Ranges(((begin, until),)))
+            wanted = (book.held & Ranges(((begin, until),))) - verifier.seen
+            verifier.expect(wanted - dropped.gone(connection, verifier.key, wanted))
         epochs.append(verifier.to_wire())
         if stopped_at:
             return {"epochs": epochs, "cursor": f"{stopped_at}:{book.epoch}"}
@@ -247,15 +268,16 @@ def _hash_before(
 
 def _verify_epoch(
     connection: sqlite3.Connection,
+    days: DayReaders,
     verifier: Verifier,
     span: tuple[int, int],
-    room_bytes: int,
-    room_chunks: int,
+    room: tuple[int, int],
 ) -> int:
     """Feed the chunks of one epoch; returns where to go on when there is no more room, else 0."""
+    room_bytes, room_chunks = room
     at = span[0] - 1
     try:
-        for at, stored in ledger_reads.stored_chunks(connection, verifier.key, *span):
+        for at, stored in ledger_reads.stored_chunks(connection, days, verifier.key, *span):
             if verifier.chunks >= room_chunks or verifier.stored_bytes >= room_bytes:
                 return at
             verifier.feed(at, stored)

@@ -32,6 +32,7 @@ def describe_node(registry: Registry, record: NodeRecord, now: float) -> dict[st
         "facts": _public(facts.data) if facts else {},
         "load": data.get("load", {}),
         "buffer": data.get("buffer", {}),
+        "clock_skew_ms": data.get("clock_skew_ms"),
         "vms": data.get("vms", []),
         "incarnation": seen.incarnation if seen else 0,
         "beat": seen.beat if seen else 0,

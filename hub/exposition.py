@@ -1,7 +1,7 @@
 """The hub's own metrics for Prometheus, read when somebody asks: nothing is counted twice."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,6 +18,11 @@ class Snapshot:
     nodes: dict[str, int]
     peer_lag_chunks: dict[str, int]
     peer_up: dict[str, bool]
+    peer_lag_seconds: dict[str, float] = field(default_factory=dict)
+    peer_repaired: dict[str, int] = field(default_factory=dict)
+    """Chunks that a sweep found lacking, by peer: 0 in a sound mesh."""
+    peer_faults: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Answers that made no sense, by peer and reason."""
     gap_records: dict[str, int] = field(default_factory=dict)
     """Records that edges have declared lost, by reason."""
     ledger_records: dict[str, int] = field(default_factory=dict)
@@ -46,13 +51,26 @@ class HubCollector(Collector):
             "peer_lag_chunks", "Chunks of a peer not yet looked at", "peer", now.peer_lag_chunks
         )
         yield _labelled("peer_up", "1 when the peer answers", "peer", now.peer_up)
+        text = "For how long chunks of a peer have been lacking here"
+        yield _labelled("peer_lag_seconds", text, "peer", now.peer_lag_seconds)
+        text = "Chunks of a peer that a sweep found lacking; 0 in a sound mesh"
+        yield _labelled("peer_repaired_chunks", text, "peer", now.peer_repaired)
+        yield _faults(now.peer_faults)
         text = "Records in gaps that edges have declared"
         yield _labelled("gap_records", text, "reason", now.gap_records)
         text = "Records of all edges by what became of them: produced is the sum of the others"
         yield _labelled("ledger_records", text, "fate", now.ledger_records)
 
 
-def _labelled(name: str, text: str, label: str, values: dict[str, int] | dict[str, bool]) -> Metric:
+def _faults(values: dict[tuple[str, str], int]) -> Metric:
+    text = "Answers of peers that made no sense"
+    family = GaugeMetricFamily("headwater_hub_peer_faults", text, labels=["peer", "reason"])
+    for labels, count in values.items():
+        family.add_metric(labels, count)
+    return family
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(f"headwater_hub_{name}", text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], float(value))

@@ -1,7 +1,6 @@
 """The RPC methods about nodes and hubs, answered from what this hub knows."""
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,8 +12,11 @@ from hub.calls import DEADLINE_SECONDS, DEADLINE_SECONDS_MAX, HOP_RESERVE, Calls
 from hub.describe import describe_node, describe_peer, describe_self, time_of_ms
 from hub.gossip import HubRecord
 from hub.mesh import Mesh
+from hub.peers import Peer
 from hub.registry import Registry
+from hub.standing import describe_standing
 from hub.store.chunks import ChunkStore
+from hub.upkeep import Upkeep
 from shared.errors import RpcError
 from shared.merge import DRAINING, LABELS, NodeRecord
 from shared.runtime import Runtime
@@ -36,6 +38,7 @@ class Fleet:
     describe: Callable[[], HubRecord]
     counters: Callable[[], Counter[str]]
     intend: Callable[[str, str, object], Awaitable[None]]
+    upkeep: Upkeep
 
     def node(self, node_id: str) -> NodeRecord:
         """The record of a node; raises RpcError not_found."""
@@ -85,9 +88,17 @@ class Fleet:
 
     def _hubs(self) -> list[dict[str, Any]]:
         now, wall_ms = asyncio.get_running_loop().time(), self.runtime.wall_ms()
-        peers = [describe_peer(peer, now, wall_ms) for peer in self.mesh.peers.by_url.values()]
+        peers = [
+            {**describe_peer(peer, now, wall_ms), "replication": self._standing(peer, now)}
+            for peer in self.mesh.peers.by_url.values()
+        ]
         hubs = [describe_self(self.describe(), wall_ms), *peers]
         return sorted(hubs, key=lambda hub: str(hub["hub_id"]))
+
+    def _standing(self, peer: Peer, now: float) -> dict[str, Any]:
+        """How pulling from a peer goes."""
+        mesh = self.mesh
+        return describe_standing(mesh.puller.standing(peer), mesh.sweeper.count(peer), now)
 
     async def hub_status(self, raw: dict[str, Any]) -> dict[str, Any]:
         """How this hub is."""
@@ -101,7 +112,14 @@ class Fleet:
             "started": time_of_ms(mine.started_ms),
             "nodes": dict(Counter(node["state"] for node in nodes)),
             "vms": dict(Counter(vm.get("state", "") for node in nodes for vm in node["vms"])),
-            "disk_free_bytes": shutil.disk_usage(self.folder).free,
+            "disk_free_bytes": self.upkeep.disk.state.room.free_bytes,
+            "disk": self.upkeep.disk.to_wire(),
+            "index": self.upkeep.state.index,
+            "damaged_chunks": self.upkeep.state.damaged_chunks,
+            "replication": {
+                "lag_p50_ms": self.store.lag_ms(0.5),
+                "lag_p99_ms": self.store.lag_ms(0.99),
+            },
             "copies": self.store.ledger.copies,
             "peers": [hub for hub in self._hubs() if hub["state"] != "self"],
             "counters": dict(self.counters()),

@@ -9,6 +9,9 @@ from shared.beat import check_json
 from shared.errors import BadInput
 from shared.merge import NodeRecord, UnixMs
 
+VERSION = 1
+"""Of what hubs say to each other. New fields leave it as it is: older hubs pass them over."""
+
 PAGE_RECORDS = 1000  # A page is decoded and merged in a few milliseconds.
 
 
@@ -39,6 +42,7 @@ class Gossip(msgspec.Struct, frozen=True):
     records: list[NodeRecord]
     peers: dict[str, str]
     wall_ms: int
+    version: int = VERSION
 
 
 _decoder = msgspec.json.Decoder(Gossip)
@@ -55,6 +59,11 @@ def read(body: bytes) -> Gossip:
         gossip = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"the gossip cannot be read: {error}") from error
+    if gossip.version != VERSION:
+        raise BadInput(
+            f"{gossip.sender.hub_id} speaks version {gossip.version} of the talk between hubs, "
+            f"and this hub speaks {VERSION}: run the same release on both"
+        )
     if len(gossip.records) > PAGE_RECORDS:
         raise BadInput(f"gossip holds at most {PAGE_RECORDS} records, not {len(gossip.records)}")
     check_json(msgspec.to_builtins(gossip.records))

@@ -3,38 +3,44 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from hub.answers import build_answers
 from hub.audit import Audit
 from hub.calls import Calls
-from hub.credits import BUDGET_BYTES_PER_S, CreditLimits
+from hub.config import HubConfig
+from hub.credits import CreditLimits
 from hub.crowd import Crowd
 from hub.edge_doors import EdgeDoors
-from hub.exposition import Snapshot, exposition
+from hub.figures import Figures
 from hub.fleet import Fleet
 from hub.gossip import HubRecord
+from hub.health import HealthDoors
 from hub.links import Links
 from hub.mesh import Mesh
 from hub.methods import method_table
+from hub.otlp_doors import otlp_routes
+from hub.own import build_own
 from hub.peer_doors import PeerDoors
 from hub.peers import Peers
 from hub.pull import Pulls
 from hub.registry import Registry
 from hub.replicate import SafeLedger
+from hub.rest import rest_routes
+from hub.retention import is_clock_sound
 from hub.rpc import Rpc
 from hub.store import hub_table
 from hub.store.chunks import ChunkStore
+from hub.store.files import StoreFiles, open_files
 from hub.store.hub_table import StoredPeer
-from hub.store.schema import MIGRATIONS
+from hub.store.tail_reads import StoreTailSource
+from hub.tail_door import TailDoor
+from hub.upkeep import build_upkeep
 from hub.vms import Vms
 from hub.web.guard import Guard
 from hub.web.routes import RouteSpec
@@ -43,48 +49,31 @@ from shared.errors import Unavailable
 from shared.merge import NodeRecord
 from shared.runtime import HttpClient, Runtime
 from shared.security import derive
-from shared.sqlite import Database
 from shared.stamp import HybridClock
 from shared.tasks import repeat
 
 log = logging.getLogger(__name__)
 
-FILE_NAME = "hub.db"
 SAVE_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 PRUNE_ROWS = 10_000
 RECEIPT_DAYS = 8  # Longer than an edge keeps trying to send the same bytes in ordinary trouble.
 STAMP_AHEAD_MS = 10_000
-COPIES = 2
 CHANGES_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class HubConfig:
-    """What a hub must know to begin. URLs have no slash at the end."""
-
-    hub_id: str
-    folder: Path
-    url: str
-    peers: Sequence[str]
-    cluster_key: str
-    admin_token: str
-    synchronous: str = "FULL"
-    backlog_bytes_per_s: int = BUDGET_BYTES_PER_S
-    copies: int = COPIES
 
 
 class Hub:
     """The parts of one hub. `open` it, keep `run` running, serve `routes`."""
 
-    def __init__(self, config: HubConfig, runtime: Runtime, database: Database) -> None:
-        self.config, self.runtime, self._database = config, runtime, database
+    def __init__(self, config: HubConfig, runtime: Runtime, files: StoreFiles) -> None:
+        self.config, self.runtime, self._files = config, runtime, files
+        self._database = files.database
         self.stopping = asyncio.Event()
         self.counters: Counter[str] = Counter()
         self.clock = HybridClock(config.hub_id)
         began_at = asyncio.get_running_loop().time()
         self.registry = Registry(config.hub_id, began_at, self.clock)
-        self.store = ChunkStore(database, runtime, SafeLedger(config.copies))
+        self.store = ChunkStore(files, runtime, SafeLedger(config.copies))
         self.peers = Peers(config.hub_id, config.url)
         self.links = Links()
         self.client: HttpClient = runtime.http()
@@ -103,13 +92,8 @@ class Hub:
     @classmethod
     async def open(cls, config: HubConfig, runtime: Runtime) -> "Hub":
         """Open or create the store of a hub, and take up where it was."""
-        database = Database(
-            config.folder / FILE_NAME,
-            MIGRATIONS,
-            synchronous=config.synchronous,
-            threads=runtime.threads,
-        )
-        hub = cls(config, runtime, database)
+        files = open_files(config.folder, config.synchronous, threads=runtime.threads)
+        hub = cls(config, runtime, files)
         await hub._load()
         return hub
 
@@ -127,7 +111,9 @@ class Hub:
             # A configured peer counts as a copy that is missing until it has confirmed something.
             self.store.ledger.peers.setdefault(peer.key, 0)
         self._build()
+        await self.upkeep.disk.step()
         await self.store.open()
+        await self.upkeep.mender.open()
 
     def _recall(self, stored: StoredPeer) -> None:
         """Take up with a peer where we were when we stopped."""
@@ -150,6 +136,7 @@ class Hub:
             self.describe,
             self._save_peer,
             self._drop_peer,
+            self._report_lag,
         )
         calls = Calls(self.config.hub_id, self.links, self.peers, self.client, headers)
         self.audit = Audit(self.config.hub_id, self.registry, self.store, self.mesh, self.runtime)
@@ -175,6 +162,25 @@ class Hub:
         self.peer_doors = PeerDoors(
             self.store, self.mesh, calls, self.store_epoch, self.stopping, self.audit
         )
+        self.upkeep = build_upkeep(
+            self.config,
+            self.store_epoch,
+            self.store,
+            self.mesh,
+            self.runtime,
+            self.counters,
+            self._report,
+            self._is_clock_sound,
+        )
+        self.own = build_own(
+            self.config,
+            self.store_epoch,
+            self.store,
+            self.runtime,
+            self.counters,
+            self.upkeep.disk,
+            lambda: self.figures.snapshot(),
+        )
         self.fleet = Fleet(
             self.registry,
             self.mesh,
@@ -186,12 +192,50 @@ class Hub:
             self.describe,
             lambda: self.counters,
             self.intend,
+            self.upkeep,
         )
+        self.answers = build_answers(self.config, self.store_epoch, self.store, self.runtime)
         self.vms = Vms(self.registry, calls, self.runtime, self.config.hub_id)
         methods = method_table(
-            self.fleet, self.vms, self.audit, self.runtime, self.config.hub_id, self.store.reader
+            self.fleet, self.vms, self.audit, self.runtime, self.config.hub_id, self.answers
         )
         self.rpc = Rpc(methods, self.counters)
+        self._build_watching()
+
+    def _build_watching(self) -> None:
+        self.figures = Figures(
+            self.registry,
+            self.store,
+            self.mesh,
+            self.audit,
+            self.crowd,
+            self.upkeep,
+            self.runtime,
+            self.counters,
+            self.describe,
+        )
+        self.health = HealthDoors(self.stopping, self.upkeep.disk, self.own.registry)
+        self.tail = TailDoor(
+            StoreTailSource(self.store),
+            self.runtime.offload,
+            self.runtime.wall_ms,
+            self.stopping,
+            self.guard.csrf_ok,
+            self.counters,
+        )
+
+    def _report(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Write an event into this hub's own log."""
+        self.own.voice.report(name, facts)
+
+    def _report_lag(self, peer: str, seconds: float) -> None:
+        self._report("peer.lag", {"peer": peer, "seconds": round(seconds, 1)})
+
+    def _is_clock_sound(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        alive = [peer for peer in self.peers.by_url.values() if peer.state(now) == "alive"]
+        up_seconds = now - self.registry.began_at
+        return is_clock_sound([peer.clock_offset_ms for peer in alive], up_seconds)
 
     async def _save_peer(self, peer: StoredPeer) -> None:
         await self._database.write(lambda db: hub_table.save_peer(db, peer))
@@ -240,6 +284,10 @@ class Hub:
             tasks.create_task(self.pulls.run())
             tasks.create_task(repeat("saving nodes", self._save, self.runtime.rng))
             tasks.create_task(repeat("forgetting receipts", self._prune, self.runtime.rng))
+            tasks.create_task(self.upkeep.run())
+            tasks.create_task(self.own.run())
+            if self.answers.pool is not None:
+                tasks.create_task(self.answers.pool.run())
 
     async def _save(self) -> float:
         records: list[NodeRecord] = self.registry.take_dirty()
@@ -265,6 +313,9 @@ class Hub:
         """Write what is not yet on disk and let go of everything."""
         self.stop()
         await self.links.close()
+        if self.answers.pool is not None:
+            await self.answers.pool.close()
+        await self.own.voice.flush()
         try:
             await self._save()
         except (
@@ -272,11 +323,11 @@ class Hub:
         ) as error:  # Beats and peers tell it again; the rest must still be closed.
             log.warning("nodes are not saved: %s", error)
         await self.client.close()
-        self._database.close()
+        self._files.close()
 
     def abandon(self) -> None:
         """Let go as a killed process would. For simulations."""
-        self._database.abandon()
+        self._files.abandon()
 
     async def changes(self) -> AsyncIterator[str]:
         """Names what has changed, at most once a second, for pages that keep themselves fresh."""
@@ -302,14 +353,15 @@ class Hub:
         """Every HTTP path of this hub but the pages, with who may use it."""
         edge, peer = self.edge_doors, self.peer_doors
         return [
-            RouteSpec("/livez", ("GET",), "open", self._livez),
-            RouteSpec("/readyz", ("GET",), "open", self._readyz),
-            RouteSpec("/metrics", ("GET",), "admin", self._metrics),
+            *self.health.routes(),
+            *otlp_routes(self.own.otlp),
+            *rest_routes(self.rpc.call, self.config.hub_id, self.stopping),
             RouteSpec("/rpc", ("POST",), "admin", self.rpc.endpoint),
             RouteSpec("/edge/heartbeat", ("POST",), "edge", edge.heartbeat),
             RouteSpec("/edge/batches", ("POST",), "edge", edge.batches),
             RouteSpec("/peer/gossip", ("POST",), "peer", peer.gossip),
             RouteSpec("/peer/have", ("POST",), "peer", peer.have),
+            RouteSpec("/peer/vector", ("POST",), "peer", peer.vector),
             RouteSpec("/peer/chunks", ("POST",), "peer", peer.chunks),
             RouteSpec("/peer/call", ("POST",), "peer", peer.call),
             RouteSpec("/peer/ledger", ("POST",), "peer", peer.ledger),
@@ -323,48 +375,3 @@ class Hub:
     async def _link(self, socket: WebSocket) -> None:
         if not await self.guard.refuse_socket("edge", socket):
             await self.edge_doors.link(socket)
-
-    async def _livez(self, request: Request) -> Response:
-        return Response("alive\n", media_type="text/plain")
-
-    async def _readyz(self, request: Request) -> Response:
-        if self.stopping.is_set():
-            return Response("stopping\n", 503, media_type="text/plain")
-        return Response("ready\n", media_type="text/plain")
-
-    async def _metrics(self, request: Request) -> Response:
-        body = exposition(self._snapshot)()
-        return Response(body, media_type="text/plain; version=1.0.0; charset=utf-8")
-
-    def _snapshot(self) -> Snapshot:
-        now, mine = asyncio.get_running_loop().time(), self.describe()
-        states = Counter(str(self.registry.state(each, now)) for each in self.registry.records)
-        sums, unbalanced = self.audit.sums_of_all()
-        peers = list(self.peers.by_url.values())
-        return Snapshot(
-            self.counters,
-            {
-                "chunks": mine.chunks,
-                "records": mine.records,
-                "stored_bytes": mine.stored_bytes,
-                "links": mine.links,
-                **self._ledger_gauges(),
-                "unbalanced_ledgers": unbalanced,
-                "uptime_seconds": (self.runtime.wall_ms() - mine.started_ms) / 1000,
-            },
-            dict(states),
-            {peer.key: peer.lag_chunks for peer in peers},
-            {peer.key: peer.state(now) == "alive" for peer in peers},
-            dict(self.store.losses.records_by_reason),
-            dict(sums),
-        )
-
-    def _ledger_gauges(self) -> dict[str, float]:
-        losses = self.store.losses
-        return {
-            "conflicts": losses.conflicts,
-            "conflict_chunks": losses.kept_beside,
-            "undeclared_holes": self.store.holes,
-            "edges_with_backlog": self.crowd.edges_with_backlog,
-            "credit_bytes_per_second": self.crowd.credit or 0.0,
-        }

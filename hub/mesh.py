@@ -5,21 +5,18 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import orjson
-
 from hub import gossip
-from hub.accept import check_integrity
 from hub.gossip import Gossip, HubRecord
+from hub.lag import LagEvent
 from hub.peers import Peer, Peers
+from hub.pulling import Puller
+from hub.questions import Questions
 from hub.registry import Registry
-from hub.replicate import LogKey, missing
 from hub.store.chunks import ChunkStore
 from hub.store.hub_table import StoredPeer
-from shared.backoff import Backoff, backoff_seconds
-from shared.envelope import BATCH_BYTES_MAX, read_batch
+from hub.sweep import Sweeper
+from shared.envelope import BATCH_BYTES_MAX
 from shared.errors import BadInput, HeadwaterError, Unreachable
-from shared.ranges import NOTHING, Ranges, from_wire, of_seqs
-from shared.records import MIB
 from shared.runtime import HttpClient, HttpReply, Runtime
 from shared.tasks import Bell
 
@@ -29,11 +26,10 @@ GOSSIP_SECONDS = 1.0
 COALESCE_SECONDS = 0.03
 FAILURES_WORTH_A_WORD = 3  # Hubs that start together miss each other once.
 GOSSIP_TIMEOUT_SECONDS = 3.0
-POLL_SECONDS = 10.0  # How long a peer may hold our question until it has news.
-POLL_MARGIN_SECONDS = 5.0
-PULL_TIMEOUT_SECONDS = 30.0
-PULL_BYTES = 4 * MIB
-_RETRY = Backoff(seconds_initial=0.5, seconds_max=3.0)
+
+
+def _nobody(peer: str, seconds: float) -> None:
+    """Nobody listens."""
 
 
 @dataclass(slots=True)
@@ -49,9 +45,17 @@ class Mesh:
     describe: Callable[[], HubRecord]
     save_peer: Callable[[StoredPeer], Awaitable[None]]
     drop_peer: Callable[[str], Awaitable[None]]
+    on_lag: LagEvent = _nobody
+    puller: Puller = field(init=False)
+    sweeper: Sweeper = field(init=False)
     _bells: dict[str, Bell] = field(default_factory=dict)
     _remembered: set[str] = field(default_factory=set)
     _tasks: asyncio.TaskGroup | None = None
+
+    def __post_init__(self) -> None:
+        questions = Questions(self.peers, self.post)
+        self.puller = Puller(self.peers, self.store, self.runtime, questions, self.save_peer)
+        self.sweeper = Sweeper(self.peers, self.store, self.runtime, self.puller)
 
     async def run(self) -> None:
         """Keep in step with every peer, known now or learned later, for ever."""
@@ -66,7 +70,8 @@ class Mesh:
         if self._tasks is not None:
             self._bells[peer.url] = Bell()
             self._tasks.create_task(self._gossip_with(peer))
-            self._tasks.create_task(self._pull_from(peer))
+            self._tasks.create_task(self.puller.pull_from(peer))
+            self._tasks.create_task(self.sweeper.sweep_from(peer))
 
     def meet(self, named: dict[str, str]) -> None:
         """Learn of hubs that a peer knows, or of a peer that spoke to us first."""
@@ -97,6 +102,17 @@ class Mesh:
             else:
                 if not more and await bell.wait(GOSSIP_SECONDS):
                     await asyncio.sleep(COALESCE_SECONDS)
+            self._look_at_lag(peer)
+
+    def _look_at_lag(self, peer: Peer) -> None:
+        """Tell once when a peer's chunks come late, and once when they do no longer."""
+        now, lag = asyncio.get_running_loop().time(), self.puller.standing(peer).lag
+        if not lag.turned(now):
+            return
+        seconds = lag.seconds(now)
+        state = "behind" if lag.is_late else "in step again with"
+        log.warning("%s %s: %d chunks, %.0f s", state, peer.key, lag.chunks, seconds)
+        self.on_lag(peer.key, seconds)
 
     async def _exchange(self, peer: Peer) -> bool:
         """One push and pull; returns whether either side has more to tell right away."""
@@ -107,9 +123,7 @@ class Mesh:
         message = Gossip(
             self.describe(), instance, since, through, records, self.peers.named(), sent_ms
         )
-        reply = await self.post(
-            peer, "/peer/gossip", gossip.write(message), GOSSIP_TIMEOUT_SECONDS, "application/json"
-        )
+        reply = await self.post(peer, "/peer/gossip", gossip.write(message), GOSSIP_TIMEOUT_SECONDS)
         answer = gossip.read(reply.body)
         now = loop.time()
         peer.rtt_ms = round((now - sent_at) * 1000, 2)
@@ -118,7 +132,7 @@ class Mesh:
         if peer.hub_id and peer.hub_id not in self._remembered:
             # A hub that forgot its peers would call safe what only it has.
             self._remembered.add(peer.hub_id)
-            await self.remember(peer)
+            await self.puller.remember(peer)
         return gossip.PAGE_RECORDS in (len(records), len(answer.records))
 
     def _take(self, peer: Peer, answer: Gossip, told: int | None) -> None:
@@ -131,9 +145,11 @@ class Mesh:
             peer.exchange.told(told)
         self._merge(answer)
         peer.exchange.heard(answer.through)
-        peer.answered_at, peer.error = now, ""
+        standing = self.puller.standing(peer)
+        peer.answered_at, peer.error = now, standing.trouble
         peer.record = answer.sender
         peer.head_arrival = answer.sender.head_arrival
+        standing.lag.heard(peer.head_arrival, now)
         self.meet(answer.peers)
 
     def _merge(self, message: Gossip) -> None:
@@ -161,13 +177,18 @@ class Mesh:
         return True
 
     def _drop(self, peer: Peer) -> None:
-        self.peers.forget(peer)
+        self._forget(peer)
         if peer.hub_id == "" or self.peers.by_id(peer.hub_id) is None:
             self.store.ledger.peers.pop(peer.key, None)
 
+    def _forget(self, peer: Peer) -> None:
+        self.peers.forget(peer)
+        self.puller.forget(peer)
+        self.sweeper.forget(peer)
+
     async def forget(self, peer: Peer) -> None:
         """Drop a peer that will not come back."""
-        self.peers.forget(peer)
+        self._forget(peer)
         self._remembered.discard(peer.hub_id)
         self.store.ledger.peers.pop(peer.key, None)
         self.store.announce()
@@ -192,73 +213,7 @@ class Mesh:
             self.runtime.wall_ms(),
         )
 
-    # ---- chunks
-
-    async def _pull_from(self, peer: Peer) -> None:
-        failures = 0
-        while self.peers.by_url.get(peer.url) is peer:
-            try:
-                await self._pull_page(peer)
-                failures = 0
-            except HeadwaterError as error:
-                if failures == 0:
-                    log.info("pulling chunks from %s: %s", peer.key, error)
-                await asyncio.sleep(backoff_seconds(failures, _RETRY, self.runtime.rng))
-                failures += 1
-
-    async def _pull_page(self, peer: Peer) -> None:
-        """Ask what came since we last looked, wait for news if nothing did, and fetch what we lack."""
-        question = {
-            "hub_id": self.peers.own_id,
-            "url": self.peers.own_url,
-            "store_epoch": peer.store_epoch,
-            "since": peer.pulled_arrival,
-            "wait_seconds": POLL_SECONDS,
-        }
-        reply = await self.post(
-            peer, "/peer/have", orjson.dumps(question), POLL_SECONDS + POLL_MARGIN_SECONDS
-        )
-        store_epoch, through, head, theirs, announced = _read_have(reply.body)
-        # What is here under the same key but with other bytes must come too: our next question will
-        # say that everything up to `through` is on this disk.
-        lacking = _joined(missing(theirs, self.store.held), await self.store.differing(announced))
-        while lacking:
-            lacking = await self._fetch(peer, lacking)
-        peer.store_epoch, peer.pulled_arrival, peer.head_arrival = store_epoch, through, head
-        if theirs and peer.hub_id:
-            await self.remember(peer)
-
-    async def remember(self, peer: Peer) -> None:
-        """Write down where we stand with a peer."""
-        confirmed = self.store.ledger.peers.get(peer.hub_id, 0)
-        await self.save_peer(
-            StoredPeer(peer.hub_id, peer.url, peer.store_epoch, peer.pulled_arrival, confirmed)
-        )
-
-    async def _fetch(self, peer: Peer, lacking: dict[LogKey, Ranges]) -> dict[LogKey, Ranges]:
-        """Fetch one page of what we lack; returns what is lacking still."""
-        wanted = [[*key, ranges.to_wire()] for key, ranges in lacking.items()]
-        body = orjson.dumps({"wanted": wanted, "bytes_max": PULL_BYTES})
-        reply = await self.post(peer, "/peer/chunks", body, PULL_TIMEOUT_SECONDS)
-        if not reply.body:
-            gone = sum(ranges.count for ranges in lacking.values())
-            peer.chunks_gone += gone
-            log.warning("%s announced %d chunks that it no longer has", peer.key, gone)
-            return {}
-        chunks = read_batch(reply.body, BATCH_BYTES_MAX).chunks
-        check_integrity(chunks)
-        outcomes = await self.store.keep(chunks, peer.key)
-        beside = [outcome for outcome in outcomes if not outcome.held]
-        if beside:
-            text = "%d chunks of %s cannot be part of their logs and are kept beside them: %s"
-            log.error(text, len(beside), peer.key, beside[0].reason)
-        came: dict[LogKey, list[int]] = {}
-        for chunk in chunks:
-            came.setdefault((chunk.header.origin, chunk.header.epoch), []).append(chunk.header.seq)
-        left = missing(lacking, {key: of_seqs(seqs) for key, seqs in came.items()})
-        if left == lacking:
-            raise BadInput(f"{peer.key} sent chunks that nobody asked for")
-        return left
+    # ---- messages
 
     async def post(
         self,
@@ -266,45 +221,19 @@ class Mesh:
         path: str,
         body: bytes,
         seconds: float,
-        content_type: str = "application/json",
+        *,
+        reply_bytes_max: int = BATCH_BYTES_MAX,
     ) -> HttpReply:
         """The reply of a peer to a message; raises Unreachable when there is none but an error."""
         reply = await self.client.request(
             "POST",
             f"{peer.url}{path}",
             body=body,
-            headers={**self.headers, "content-type": content_type},
+            headers={**self.headers, "content-type": "application/json"},
             timeout_seconds=seconds,
-            reply_bytes_max=BATCH_BYTES_MAX,
+            reply_bytes_max=reply_bytes_max,
         )
         if reply.status != 200:
             text = reply.body[:200].decode("utf-8", "replace").strip()
             raise Unreachable(peer.url, f"HTTP {reply.status} {text}", sent=True)
         return reply
-
-
-def _joined(one: dict[LogKey, Ranges], other: dict[LogKey, Ranges]) -> dict[LogKey, Ranges]:
-    keys = one.keys() | other.keys()
-    return {key: one.get(key, NOTHING) | other.get(key, NOTHING) for key in sorted(keys)}
-
-
-Announced = dict[LogKey, dict[int, bytes]]
-"""The hashes of announced chunks. A peer of an older version names none."""
-
-
-def _read_have(body: bytes) -> tuple[str, int, int, dict[LogKey, Ranges], Announced]:
-    try:
-        value = orjson.loads(body)
-        theirs = {
-            (str(origin), str(epoch)): from_wire(spans) for origin, epoch, spans in value["have"]
-        }
-        announced = {
-            (str(origin), str(epoch)): {int(seq): bytes.fromhex(text) for seq, text in hashes}
-            for origin, epoch, hashes in value.get("proofs", [])
-        }
-        through, head = int(value["through"]), int(value["head"])
-        return str(value["store_epoch"]), through, head, theirs, announced
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"the peer's answer to 'what do you have' cannot be read: {error}"
-        ) from error

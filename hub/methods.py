@@ -1,35 +1,27 @@
 """The table of RPC methods: what answers each, which parameters it takes, and what it is for."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from hub import params
+from hub.answers import Answers
 from hub.audit import Audit
 from hub.describe import describe_node
 from hub.fleet import Fleet
+from hub.keeper import ShowRetention
 from hub.letters import PARAMS as LETTER_PARAMS
 from hub.letters import SUMMARIES, Letters
-from hub.query import params as query_params
-from hub.query.coverage import backlog_of, coverage
-from hub.query.methods import METHODS as QUERIES
-from hub.query.metrics import RANGE_SECONDS_DEFAULT
-from hub.query.scan import ChunkReader
+from hub.query.coverage import Backlog, backlog_of, coverage
+from hub.query.methods import QUESTIONS
 from hub.query.times import NS_PER_S, TIME_NS_MAX, parse_time
 from hub.rpc import Handler, Method
 from hub.vms import CHANGES, READS, Vms
 from shared import __version__
 from shared.runtime import Runtime
 
-QUERY_PARAMS: Mapping[str, type[msgspec.Struct]] = {
-    "log.query": query_params.LogParams,
-    "metric.query": query_params.MetricParams,
-    "metric.names": query_params.MetricNamesParams,
-    "trace.search": query_params.TraceSearchParams,
-    "trace.get": query_params.TraceGetParams,
-}
 OF_VM: Mapping[str, str] = {
     "vm.get": "One VM, asked of its node: vm, node.",
     "vm.console.log": "What a VM wrote to its console: vm, node, offset, limit.",
@@ -54,7 +46,7 @@ def method_table(
     audit: Audit,
     runtime: Runtime,
     hub_id: str,
-    reader: Callable[[], ChunkReader],
+    answers: Answers,
 ) -> dict[str, Method]:
     """Every method of a hub, by name."""
     table = {
@@ -65,6 +57,7 @@ def method_table(
         "node.label": Method(fleet.node_label, params.LabelNode),
         "hub.list": Method(fleet.hub_list, params.Nothing),
         "hub.status": Method(fleet.hub_status, params.Nothing),
+        "hub.retention": Method(fleet.upkeep.keeper.show, ShowRetention),
         "hub.forget": Method(fleet.hub_forget, params.OfHub),
         "edge.buffer": Method(fleet.edge_buffer, params.OfNode),
         "edge.drain": Method(fleet.edge_drain, params.DrainNode),
@@ -75,10 +68,10 @@ def method_table(
         "ledger.verify": Method(audit.verify, params.VerifyLedger),
         "ledger.conflicts": Method(audit.conflicts, params.ListConflicts),
     }
-    for name, query in QUERIES.items():
-        back_s = RANGE_SECONDS_DEFAULT if name.startswith("metric.") else None
-        handler = _covered(fleet, audit, hub_id, _query(query, runtime, reader), back_s)
-        table[name] = Method(handler, QUERY_PARAMS[name], _first_line(query))
+    for name, question in QUESTIONS.items():
+        back_s = question.back_seconds
+        handler = _covered(fleet, audit, hub_id, _asking(answers, name), back_s)
+        table[name] = Method(handler, question.params, question.summary)
     letters = Letters(fleet.calls)
     for name, summary in SUMMARIES.items():
         table[name] = Method(letters.method(name), LETTER_PARAMS[name], summary)
@@ -123,10 +116,9 @@ def _first_line(documented: object) -> str:
     return (documented.__doc__ or "").strip().partition("\n")[0]
 
 
-def _query(query: Any, runtime: Runtime, reader: Callable[[], ChunkReader]) -> Handler:
+def _asking(answers: Answers, name: str) -> Handler:
     async def ask(raw: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = await query(runtime, reader, raw)
-        return answer
+        return await answers.ask(name, raw)
 
     return ask
 
@@ -143,9 +135,12 @@ def _covered(
         nodes = [describe_node(registry, each, now) for each in registry.present()]
         backlogs = [backlog_of(node) for node in nodes]
         names = asked if isinstance(asked, list) else None
+        # A hub writes its own log itself: all that there is of it is here, or on its way from it.
+        hubs = fleet.mesh.peers.named().keys() & set(names or ())
+        backlogs += [Backlog(hub, "online", 0, 0, None, 0.0) for hub in sorted(hubs)]
         now_ns = fleet.runtime.wall_ns()
         lost = await audit.lost(names, *_range_ms(raw, now_ns, back_s))
-        covered = coverage(hub_id, backlogs, names, now_ns, lost)
+        covered = coverage(hub_id, backlogs, names, now_ns, lost, fleet.upkeep.state)
         return {**result, "coverage": covered}
 
     answer.__doc__ = handler.__doc__

@@ -7,11 +7,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hub import gossip
+from hub import gossip, vectors
 from hub.audit import Audit
 from hub.bodies import json_answer, json_object, read_body
 from hub.calls import DEADLINE_SECONDS_MAX, HOPS_MAX, Calls
 from hub.mesh import Mesh
+from hub.pull_answers import VERSION, check_version
 from hub.replicate import LogKey
 from hub.store.chunks import ChunkStore
 from shared import jsonrpc
@@ -49,13 +50,14 @@ class PeerDoors:
     async def have(self, request: Request) -> Response:
         """What came after a number; waits for news when nothing did. The number is a confirmation."""
         question = json_object(await read_body(request, 64 * KIB))
+        check_version(question)
         hub_id, since = question.get("hub_id"), question.get("since")
         if not isinstance(hub_id, str) or not NAME.fullmatch(hub_id):
             raise BadInput("hub_id must be the name of a hub")
         if hub_id == self.mesh.peers.own_id:
             # Asked under a second address of ours: our own word would count as a second copy.
             raise BadInput(f"this is {hub_id} itself")
-        if not isinstance(since, int) or since < 0:
+        if not isinstance(since, int) or isinstance(since, bool) or since < 0:
             raise BadInput("since must be a number of 0 or more")
         if question.get("store_epoch") != self.store_epoch or since > self.store.head_arrival:
             since = 0  # The peer speaks of another life of this store.
@@ -64,16 +66,23 @@ class PeerDoors:
         seconds = question.get("wait_seconds", 0)
         if isinstance(seconds, int | float) and self.store.head_arrival <= since:
             await self._wait_for_news(since, min(float(seconds), POLL_SECONDS_MAX))
+        seen = self.store.head_arrival
         page = await self.store.announcements_after(since, HAVE_PAGE)
+        # Up to the head nothing is left to tell of: retention may have taken what came last.
+        through = since if len(page) >= HAVE_PAGE else max(seen, since)
+        # What is on the disk and not noted here yet comes with the next answer.
+        page = [each for each in page if each[2] <= self.store.head_arrival]
         spans: dict[LogKey, list[tuple[int, int]]] = {}
         proofs: dict[LogKey, list[tuple[int, str]]] = {}
         for key, seq, _, digest in page:
             spans.setdefault(key, []).append((seq, seq))
             proofs.setdefault(key, []).append((seq, digest.hex()))
+        through = max(through, page[-1][2] if page else 0)
         return json_answer(
             {
+                "version": VERSION,
                 "store_epoch": self.store_epoch,
-                "through": page[-1][2] if page else max(since, 0),
+                "through": through,
                 "head": self.store.head_arrival,
                 "have": [[*key, of_spans(seqs).to_wire()] for key, seqs in spans.items()],
                 "proofs": [[*key, hashes] for key, hashes in proofs.items()],
@@ -89,14 +98,23 @@ class PeerDoors:
         except TimeoutError:
             return
 
+    async def vector(self, request: Request) -> Response:
+        """What this hub holds of every log, in pages; nothing when the asker's digest is the same."""
+        question = vectors.read_question(json_object(await read_body(request, 64 * KIB)))
+        if question.hub_id == self.hub_id:
+            raise BadInput(f"this is {self.hub_id} itself")
+        return json_answer(vectors.answer(self.store.held, question, self.store.head_arrival))
+
     async def chunks(self, request: Request) -> Response:
         """Chunks that a peer lacks, as many as fit; an empty body says that none is left here."""
         order = json_object(await read_body(request, PEER_BYTES_MAX))
+        check_version(order)
         bytes_max = order.get("bytes_max", 4 * MIB)
         if not isinstance(bytes_max, int) or not 0 < bytes_max <= BATCH_BYTES_MAX:
             raise BadInput(f"bytes_max must be 1 to {BATCH_BYTES_MAX}")
-        chunks = await self.store.read(_wanted(order.get("wanted")), bytes_max, CHUNKS_MAX)
-        return Response(write_batch(chunks) if chunks else b"", media_type=MEDIA_TYPE)
+        page = await self.store.read(_wanted(order.get("wanted")), bytes_max, CHUNKS_MAX)
+        body = write_batch(page.chunks, page.received_ms) if page.chunks else b""
+        return Response(body, media_type=MEDIA_TYPE)
 
     async def call(self, request: Request) -> Response:
         """Call a node that a peer has no link to; answers as JSON-RPC does."""

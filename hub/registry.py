@@ -6,6 +6,7 @@ Rules only: records come in with the local monotonic time, and go out in the ord
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from shared.beat import Beat
 from shared.liveness import BeatLimits, NodeState, beat_interval_seconds, node_state
@@ -82,7 +83,15 @@ class Registry:
     def hear(self, beat: Beat, now: float, wall_ms: int) -> None:
         """Take in a beat that reached this hub directly."""
         seen_ms = self._not_before(beat, wall_ms)
-        data = {"load": beat.load, "buffer": beat.buffer, "epoch": beat.epoch, "vms": beat.vms}
+        data: dict[str, Any] = {
+            "load": beat.load,
+            "buffer": beat.buffer,
+            "epoch": beat.epoch,
+            "vms": beat.vms,
+        }
+        if beat.wall_ms:
+            # Less the time that the beat was on its way: an estimate, and good enough for people.
+            data["clock_skew_ms"] = beat.wall_ms - wall_ms
         record = NodeRecord(
             beat.node_id,
             Facts(beat.incarnation, beat.facts_number, beat.facts),

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from shared.ranges import Ranges, of_spans
+from shared.ranges import NOTHING, Ranges, of_spans
 
 LogKey = tuple[str, str]
 
@@ -83,5 +83,11 @@ class SafeLedger:
 
 def missing(theirs: Mapping[LogKey, Ranges], mine: Mapping[LogKey, Ranges]) -> dict[LogKey, Ranges]:
     """What a peer has and we lack, by log."""
-    lacking = {key: ranges - mine.get(key, Ranges()) for key, ranges in theirs.items()}
+    lacking = {key: ranges - mine.get(key, NOTHING) for key, ranges in theirs.items()}
     return {key: ranges for key, ranges in lacking.items() if ranges}
+
+
+def joined(one: Mapping[LogKey, Ranges], other: Mapping[LogKey, Ranges]) -> dict[LogKey, Ranges]:
+    """What is in either of two vectors, in the order of the logs' names."""
+    keys = one.keys() | other.keys()
+    return {key: one.get(key, NOTHING) | other.get(key, NOTHING) for key in sorted(keys)}

@@ -1,13 +1,16 @@
 """The settings of a hub."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hub.credits import BUDGET_BYTES_PER_S
+from hub.retention import POLICIES, Policy
 from shared import readers
 from shared.address import HUB_PORT, Address, bracketed, is_loopback, is_wildcard
 from shared.machine import machine_name
 from shared.settings import option
+from shared.signals import Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,54 @@ class HubSettings:
         "bytes a second that all backlogs together may bring to this hub, 0 for no limit",
         readers.size_bytes,
     )
+    # Whole days before today. What people look at for weeks, and what fills disks, differ by signal.
+    keep_logs_days: int = option(
+        POLICIES[Signal.LOGS].days, "days that logs are kept, 0 for ever", readers.count(0, 36500)
+    )
+    keep_metrics_days: int = option(
+        POLICIES[Signal.METRICS].days,
+        "days that metrics are kept, 0 for ever",
+        readers.count(0, 36500),
+    )
+    keep_traces_days: int = option(
+        POLICIES[Signal.TRACES].days,
+        "days that traces are kept, 0 for ever",
+        readers.count(0, 36500),
+    )
+    keep_events_days: int = option(
+        POLICIES[Signal.EVENTS].days,
+        "days that events are kept, 0 for ever",
+        readers.count(0, 36500),
+    )
+    # No limit by default: data must not go because somebody guessed a size.
+    keep_logs_bytes: int = option(0, "bytes of logs that are kept, 0 for all", readers.size_bytes)
+    keep_metrics_bytes: int = option(
+        0, "bytes of metrics that are kept, 0 for all", readers.size_bytes
+    )
+    keep_traces_bytes: int = option(
+        0, "bytes of traces that are kept, 0 for all", readers.size_bytes
+    )
+    keep_events_bytes: int = option(
+        0, "bytes of events that are kept, 0 for all", readers.size_bytes
+    )
+    # Room to answer, to compact and to be repaired in, when everything else is full.
+    disk_reserve_bytes: int = option(
+        0,
+        "free bytes below which no data is taken in, 0 for 5 % of the disk, at most 1 GiB",
+        readers.size_bytes,
+    )
+    # Without it every question is answered by reading the chunks of its time range.
+    index: bool = option(
+        True, "0 makes no index: less disk and processor, slower answers", readers.switch
+    )
+    # So that a heavy question takes no time from edges that push.
+    query_processes: int = option(
+        2, "processes that answer questions, 0 to answer in the hub itself", readers.count(0, 64)
+    )
+    # What one hub says of itself is little, and the first thing that is missed.
+    own_metrics_seconds: int = option(
+        10, "how often the hub keeps its own metrics, 0 for never", readers.count(0, 3600)
+    )
     # What an operator wants to know later, without a line for every request.
     log_level: str = option(
         "info",
@@ -70,6 +121,16 @@ class HubSettings:
                 f"host {self.host} can be reached from other machines without encryption: "
                 "set INSECURE=1 to allow it on a network that you trust, or listen on 127.0.0.1"
             )
+
+    @property
+    def policies(self) -> Mapping[str, Policy]:
+        """How long and how much of each signal is kept."""
+        return {
+            signal: Policy(
+                getattr(self, f"keep_{signal}_days"), getattr(self, f"keep_{signal}_bytes")
+            )
+            for signal in map(str, Signal)
+        }
 
     @property
     def url(self) -> str:

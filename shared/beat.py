@@ -22,7 +22,8 @@ class Beat(msgspec.Struct, frozen=True):
     """One heartbeat. Facts travel with every beat: they are small, and a hub may be new.
 
     `pull` names the hubs for which data waits here that they are to fetch over their links: an edge
-    that may not push tells them so.
+    that may not push tells them so. `wall_ms` is the edge's clock when it spoke, by which hubs
+    estimate how wrong it is.
     """
 
     node_id: NodeId
@@ -36,6 +37,7 @@ class Beat(msgspec.Struct, frozen=True):
     vms: list[dict[str, Any]] = []
     vms_total: int = 0
     pull: Annotated[list[NodeId], Meta(max_length=PULLING_HUBS_MAX)] = []
+    wall_ms: Count = 0
 
 
 class BeatReply(msgspec.Struct, frozen=True):

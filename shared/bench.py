@@ -38,6 +38,18 @@ def edge(seconds: float) -> None:
     _run(measure, seconds)
 
 
+@bench.command("hub")
+@click.option("--seconds", default=5.0, show_default=True, help="How long each load lasts.")
+def hub(seconds: float) -> None:
+    """Load a hub, let another copy it, and ask it about a million log lines; prints one flat JSON object.
+
+    Hubs, edge and load share the cores. Times of answers are those of a client, medians of 15.
+    """
+    from shared.benchmarks.hub import measure  # Late: other commands need none of it.
+
+    _run(measure, seconds)
+
+
 def _run(measure: Measure, seconds: float) -> None:
     if not 0 < seconds <= 600:
         raise click.UsageError("--seconds must be more than 0 and at most 600")

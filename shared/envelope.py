@@ -27,11 +27,15 @@ BATCH_BYTES_MAX = 72 * MIB
 _PREFIX = struct.Struct("<4sI")
 
 
-class Head(msgspec.Struct, frozen=True):
-    """The head of a batch: its version and the header bytes of each chunk, as their origin wrote them."""
+class Head(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The head of a batch: its version and the header bytes of each chunk, as their origin wrote them.
+
+    Between hubs it also says when the first of them took in each chunk, in Unix milliseconds.
+    """
 
     version: int
     headers: tuple[bytes, ...]
+    received_ms: tuple[int, ...] = ()
 
 
 _head_encoder = msgspec.msgpack.Encoder()
@@ -44,11 +48,14 @@ class Batch:
 
     name: str
     chunks: tuple[Chunk, ...]
+    received_ms: tuple[int, ...] = ()
+    """When the cluster took in each chunk; empty when the sender does not say."""
 
 
-def write_batch(chunks: Sequence[Chunk]) -> bytes:
+def write_batch(chunks: Sequence[Chunk], received_ms: Sequence[int] = ()) -> bytes:
     """The bytes of a batch; the same chunks always give the same bytes."""
-    head = _head_encoder.encode(Head(VERSION, tuple(chunk.header_bytes for chunk in chunks)))
+    headers = tuple(chunk.header_bytes for chunk in chunks)
+    head = _head_encoder.encode(Head(VERSION, headers, tuple(received_ms)))
     return b"".join((_PREFIX.pack(MAGIC, len(head)), head, *(chunk.body for chunk in chunks)))
 
 
@@ -58,7 +65,9 @@ def read_batch(wire: bytes, limit_bytes: int = BATCH_BYTES_MAX) -> Batch:
         raise TooLarge("the batch", limit_bytes)
     head, bodies_at = _read_head(wire)
     return Batch(
-        hashlib.sha256(wire[:bodies_at]).hexdigest(), tuple(_cut(wire, bodies_at, head.headers))
+        hashlib.sha256(wire[:bodies_at]).hexdigest(),
+        tuple(_cut(wire, bodies_at, head.headers)),
+        head.received_ms,
     )
 
 
@@ -79,6 +88,8 @@ def _read_head(wire: bytes) -> tuple[Head, int]:
         raise BadInput(f"batch version {head.version} is not known here; this hub reads {VERSION}")
     if not 0 < len(head.headers) <= CHUNKS_MAX:
         raise BadInput(f"a batch holds 1 to {CHUNKS_MAX} chunks, not {len(head.headers)}")
+    if head.received_ms and len(head.received_ms) != len(head.headers):
+        raise BadInput("the batch says of some of its chunks only when they were received")
     return head, bodies_at
 
 

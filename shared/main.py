@@ -22,6 +22,7 @@ COMMANDS = {
     "peers": ("hub.cli.fleet:hubs", "The same as hubs."),
     "logs": ("hub.cli.telemetry:logs", "Search the logs."),
     "events": ("hub.cli.telemetry:events", "Search the events."),
+    "labels": ("hub.cli.telemetry:labels", "List the values of a label."),
     "metrics": ("hub.cli.telemetry:metrics", "List the metrics, or show one over time."),
     "traces": ("hub.cli.telemetry:traces", "Search the traces."),
     "trace": ("hub.cli.telemetry:trace", "Show one trace as a waterfall."),

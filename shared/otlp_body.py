@@ -31,13 +31,18 @@ def read_proto(signal: Signal, body: bytes) -> Any:
 
     Raises TooLarge before a body of countless tiny messages can fill the memory.
     """
-    check_proto(_FAMILY[signal], body)
+    check_size(signal, body)
     try:
         return _MESSAGE[signal].FromString(body)
     except DecodeError as error:
         name = _MESSAGE[signal].__name__
         why = f"the body of {len(body)} bytes is not a protobuf {name}"
         raise BadInput(f"{why}: {_plain(error)}") from error
+
+
+def check_size(signal: Signal, body: bytes) -> None:
+    """Raise TooLarge before a protobuf body of countless tiny messages is walked or decoded."""
+    check_proto(_FAMILY[signal], body)
 
 
 def read_json(signal: Signal, body: bytes) -> Any:

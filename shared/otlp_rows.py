@@ -86,9 +86,10 @@ def check(signal: Signal, request: Any) -> None:
         pass  # Making the rows is the check.
 
 
-def _origins(
+def origins(
     dialect: Dialect, requests: Iterable[Any], resources: str, scopes: str
 ) -> Iterator[Origin]:
+    """Every scope of decoded requests with where it belongs, in order; raises BadInput."""
     for request in requests:
         for held in getattr(request, resources) or ():
             resource = attributes_of(dialect, held.resource.attributes) if held.resource else {}
@@ -98,15 +99,16 @@ def _origins(
 
 def _log_rows(dialect: Dialect, requests: Iterable[Any]) -> Iterator[LogRow]:
     index = 0
-    for resource, scope, held in _origins(dialect, requests, "resource_logs", "scope_logs"):
+    for resource, scope, held in origins(dialect, requests, "resource_logs", "scope_logs"):
         for record in held.log_records or ():
-            yield _log_row(dialect, index, resource, scope, record)
+            yield log_row(dialect, index, resource, scope, record)
             index += 1
 
 
-def _log_row(
+def log_row(
     dialect: Dialect, index: int, resource: dict[str, Any], scope: str, record: Any
 ) -> LogRow:
+    """A decoded log record as a row; raises BadInput when its values are nested too deeply."""
     observed_ns = event_time(record.observed_time_unix_nano)
     return LogRow(
         index,
@@ -126,15 +128,16 @@ def _log_row(
 
 def _span_rows(dialect: Dialect, requests: Iterable[Any]) -> Iterator[SpanRow]:
     index = 0
-    for resource, scope, held in _origins(dialect, requests, "resource_spans", "scope_spans"):
+    for resource, scope, held in origins(dialect, requests, "resource_spans", "scope_spans"):
         for span in held.spans or ():
-            yield _span_row(dialect, index, resource, scope, span)
+            yield span_row(dialect, index, resource, scope, span)
             index += 1
 
 
-def _span_row(
+def span_row(
     dialect: Dialect, index: int, resource: dict[str, Any], scope: str, span: Any
 ) -> SpanRow:
+    """The row of one decoded span, the `index`th of its body; `scope` is that scope's name."""
     return SpanRow(
         index,
         dialect.id_text(span.trace_id),
@@ -172,7 +175,7 @@ def _link(dialect: Dialect, link: Any) -> dict[str, Any]:
 
 def _metric_points(dialect: Dialect, requests: Iterable[Any]) -> Iterator[MetricPoint]:
     index = 0
-    for resource, scope, held in _origins(dialect, requests, "resource_metrics", "scope_metrics"):
+    for resource, scope, held in origins(dialect, requests, "resource_metrics", "scope_metrics"):
         for metric in held.metrics or ():
             for point in points_of(dialect, metric, index, resource, scope):
                 yield point

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlite_utils.db import Database as Schema
 from sqlite_utils.migrations import Migrations
@@ -118,19 +118,67 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+class Readers:
+    """Read-only connections to one file, each lent to one reader at a time, from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Borrow a connection; keep it short, a reader pins the WAL."""
+        connection = self._idle.pop() if self._idle else open_reader(self._path)
+        try:
+            yield connection
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what is not lent; the rest is closed when it comes back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+class Beside(Protocol):
+    """Files that take part in the transactions of a database. They are called from its writer only."""
+
+    def commit(self) -> None:
+        """Make durable what the jobs of this transaction wrote; raises sqlite3.Error."""
+        ...
+
+    def roll_back(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class Database:
-    """One SQLite file in WAL mode. Await `write` from one event loop; `reading` works in any thread."""
+    """One SQLite file in WAL mode. Await `write` from one event loop; `reading` works in any thread.
+
+    What is `beside` commits before the file itself does: a row here may count on what is there.
+    """
 
     def __init__(
-        self, path: Path, migrations: Migrations, *, synchronous: str, threads: bool
+        self,
+        path: Path,
+        migrations: Migrations,
+        *,
+        synchronous: str,
+        threads: bool,
+        beside: Beside | None = None,
     ) -> None:
         self.path = path
+        self._beside = beside
         self._connection = open_writer(path, migrations, synchronous)
         self._threads = threads
         self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
         self._waiting = 0
         self._closed = False
-        self._readers: list[sqlite3.Connection] = []
+        self._readers = Readers(path)
         self._thread: threading.Thread | None = None
         if threads:
             self._thread = threading.Thread(
@@ -163,17 +211,9 @@ class Database:
         finally:
             self._waiting -= 1
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
         """Borrow a read-only connection; keep it short, a reader pins the WAL."""
-        connection = self._readers.pop() if self._readers else open_reader(self.path)
-        try:
-            yield connection
-        finally:
-            if self._closed:
-                connection.close()
-            else:
-                self._readers.append(connection)
+        return self._readers.reading()
 
     def close(self) -> None:
         """Finish the jobs that were handed in, then let go of the file."""
@@ -183,16 +223,18 @@ class Database:
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
-        while self._readers:
-            self._readers.pop().close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._readers.close()
+        if self._beside is not None:
+            self._beside.close()
         self._connection.close()
 
     def abandon(self) -> None:
         """Let go of the file as a killed process would: nothing more is written. For simulations."""
         self._closed = True
-        while self._readers:
-            self._readers.pop().close()
-        self._connection.close()
+        self._let_go()
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -219,6 +261,8 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             for pending in group:
                 self._run_one(pending)
+            if self._beside is not None:
+                self._beside.commit()
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
@@ -239,6 +283,8 @@ class Database:
         self._connection.execute("RELEASE job")
 
     def _roll_back(self) -> None:
+        if self._beside is not None:
+            self._beside.roll_back()
         if self._connection.in_transaction:
             with contextlib.suppress(
                 sqlite3.Error

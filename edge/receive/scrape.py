@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter
 
-from edge.receive.exposition import ACCEPT, SAMPLES_MAX
-from edge.receive.exposition_numbers import Moment
-from edge.receive.scrape_part import Readout, read_out, scrape_parts
 from edge.receive.scrape_target import Target
 from edge.receive.sink import Sink
 from shared.errors import BadInput, TooLarge, Unavailable, Unreachable
+from shared.receive.exposition import ACCEPT, SAMPLES_MAX
+from shared.receive.exposition_numbers import Moment
+from shared.receive.scrape_part import Readout, read_out, scrape_parts
 from shared.records import MIB, Part
 from shared.runtime import HttpClient, HttpReply, Runtime
 from shared.signals import Scalar

@@ -2,12 +2,16 @@
 
 import click
 
+from hub.cli.backup import backup, restore
+from hub.cli.days import days
+from hub.cli.otlp import otlp
 from hub.cli.run import run
 
 
 @click.group()
 def hub() -> None:
-    """Run a hub."""
+    """Run a hub, copy its store, see what it keeps and how to send to it."""
 
 
-hub.add_command(run)
+for command in (run, backup, restore, days, otlp):
+    hub.add_command(command)

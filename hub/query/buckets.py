@@ -8,9 +8,10 @@ Source for resets, start times and temporality: the OpenTelemetry metrics data m
 "Resets and gaps", https://opentelemetry.io/docs/specs/otel/metrics/data-model/.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hub.index.rollup import Rollup
 from hub.query.times import NS_PER_S
 
 STREAMS_MAX = 64
@@ -27,11 +28,12 @@ class Grid:
     start_ns: int
     end_ns: int
     step_ns: int
+    first_ns: int = field(init=False)
+    """The start of the first bucket, a multiple of the step since 1970."""
 
-    @property
-    def first_ns(self) -> int:
-        """The start of the first bucket, a multiple of the step since 1970."""
-        return self.start_ns // self.step_ns * self.step_ns
+    def __post_init__(self) -> None:
+        first_ns = self.start_ns // self.step_ns * self.step_ns
+        object.__setattr__(self, "first_ns", first_ns)  # Once: every point asks for it.
 
     @property
     def count(self) -> int:
@@ -42,13 +44,23 @@ class Grid:
         """The bucket that a time falls into."""
         return (time_ns - self.first_ns) // self.step_ns
 
+    def cuts(self, since_ns: int, until_ns: int) -> Iterator[tuple[int, int, int]]:
+        """The parts of a span that lie in the range: bucket, and where in it they begin and end."""
+        first_ns, step_ns = self.first_ns, self.step_ns
+        low_ns, end_ns = max(since_ns, self.start_ns), min(until_ns, self.end_ns)
+        while low_ns < end_ns:
+            index = (low_ns - first_ns) // step_ns
+            high_ns = min(first_ns + (index + 1) * step_ns, end_ns)
+            yield index, low_ns, high_ns
+            low_ns = high_ns
+
 
 @dataclass(slots=True)
 class Bucket:
     """What is known of one series in one bucket.
 
     `events` and `amount` are increases: of a counter (events only), or of a histogram's count and
-    sum.
+    sum. `values` are the readings one by one, where somebody asked for them.
     """
 
     count: int = 0
@@ -56,17 +68,30 @@ class Bucket:
     low: float = 0.0
     high: float = 0.0
     last: float = 0.0
+    last_ns: int = -1
     events: float = 0.0
     amount: float = 0.0
     spans: list[list[int]] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
 
-    def add_level(self, value: float) -> None:
-        """Take one reading; readings come in order of time."""
+    def add_level(self, time_ns: int, value: float) -> None:
+        """Take one reading. Of two at the same time the larger is the last one, whoever comes
+        first."""
         self.low = min(self.low, value) if self.count else value
         self.high = max(self.high, value) if self.count else value
         self.count += 1
         self.total += value
-        self.last = value
+        if (time_ns, value) > (self.last_ns, self.last):
+            self.last_ns, self.last = time_ns, value
+
+    def add_levels(self, row: Rollup) -> None:
+        """Take many readings at once."""
+        self.low = min(self.low, row.low) if self.count else row.low
+        self.high = max(self.high, row.high) if self.count else row.high
+        self.count += row.readings
+        self.total += row.total
+        if (row.last_ns, row.last) > (self.last_ns, self.last):
+            self.last_ns, self.last = row.last_ns, row.last
 
 
 @dataclass(slots=True)
@@ -82,7 +107,10 @@ class Stream:
 
 @dataclass(slots=True)
 class Series:
-    """One line of a chart. Points must come in order of time."""
+    """One line of a chart. Points and rollups must come in order of time.
+
+    The readings of a rollup must lie in one bucket, or all outside of the range on one side.
+    """
 
     grid: Grid
     gap_ns_max: int
@@ -93,7 +121,38 @@ class Series:
     def add_level(self, time_ns: int, value: float) -> None:
         """A reading of something that goes up and down."""
         if self.grid.start_ns <= time_ns < self.grid.end_ns:
-            self._bucket(self.grid.index(time_ns)).add_level(value)
+            self._bucket(self.grid.index(time_ns)).add_level(time_ns, value)
+
+    def add_value(self, time_ns: int, value: float) -> None:
+        """A reading that must be known by itself, for quantiles."""
+        if self.grid.start_ns <= time_ns < self.grid.end_ns:
+            self._bucket(self.grid.index(time_ns)).values.append(value)
+
+    def add_levels(self, row: Rollup) -> None:
+        """Readings of something that goes up and down."""
+        if self.grid.start_ns <= row.first_ns < self.grid.end_ns:
+            self._bucket(self.grid.index(row.first_ns)).add_levels(row)
+
+    def add_cumulative_row(self, start_ns: int, row: Rollup) -> None:
+        """Readings of a counter that began at zero at start_ns."""
+        self.add_cumulative(row.first_ns, start_ns, row.first, row.first_amount)
+        stream = self.streams[start_ns]
+        if row.last_ns > stream.time_ns:
+            self._spread(stream, row.last_ns, row.rise, row.rise_amount)
+            stream.time_ns = row.last_ns
+            stream.events, stream.amount = row.last, row.last_amount
+
+    def add_delta_row(self, row: Rollup) -> None:
+        """Amounts that came one after the other, the first of them since `since_ns`."""
+        self.add_delta(row.first_ns, row.since_ns, row.first, row.first_amount)
+        if row.readings == 1:
+            return
+        if row.since_ns:
+            stream = self.streams.setdefault(_DELTAS, Stream(row.first_ns, 0, 0))
+            stream.time_ns = row.first_ns
+            self._spread(stream, row.last_ns, row.rise, row.rise_amount)
+        else:
+            self.add_delta(row.first_ns, 0, row.rise, row.rise_amount)
 
     def add_cumulative(self, time_ns: int, start_ns: int, events: float, amount: float) -> None:
         """A reading of a counter that began at zero at start_ns, where that is known.
@@ -140,17 +199,15 @@ class Series:
         stream.time_ns, stream.events, stream.amount = time_ns, events, amount
 
     def _spread(self, stream: Stream, until_ns: int, events: float, amount: float) -> None:
-        grid, since_ns = self.grid, stream.time_ns
-        low_ns, end_ns = max(since_ns, grid.start_ns), min(until_ns, grid.end_ns)
-        while low_ns < end_ns:
-            index = grid.index(low_ns)
-            high_ns = min(grid.first_ns + (index + 1) * grid.step_ns, end_ns)
+        span_ns = until_ns - stream.time_ns
+        if until_ns <= self.grid.start_ns:
+            return
+        for index, low_ns, high_ns in self.grid.cuts(stream.time_ns, until_ns):
             bucket = self._bucket(index)
-            share = (high_ns - low_ns) / (until_ns - since_ns)
+            share = (high_ns - low_ns) / span_ns
             bucket.events += events * share
             bucket.amount += amount * share
             _watch(stream, bucket, index, low_ns, high_ns)
-            low_ns = high_ns
 
     def _bucket(self, index: int) -> Bucket:
         bucket = self.buckets.get(index)
@@ -196,7 +253,10 @@ LEVELS: Mapping[str, Callable[[Bucket, int], float | None]] = {
 }
 """What can be told of readings: gauges, and sums of any kind."""
 
-COUNTERS: Mapping[str, Callable[[Bucket, int], float | None]] = {"rate": _rate}
+COUNTERS: Mapping[str, Callable[[Bucket, int], float | None]] = {
+    "rate": _rate,
+    "increase": lambda bucket, step_ns: bucket.events,
+}
 """What can be told of increases: monotonic sums, and all delta sums."""
 
 DISTRIBUTIONS: Mapping[str, Callable[[Bucket, int], float | None]] = {
@@ -204,5 +264,6 @@ DISTRIBUTIONS: Mapping[str, Callable[[Bucket, int], float | None]] = {
     "rate": _rate,
     "count": lambda bucket, step_ns: bucket.events,
     "sum": lambda bucket, step_ns: bucket.amount,
+    "increase": lambda bucket, step_ns: bucket.events,
 }
 """What can be told of histograms and summaries, from the increases of their count and sum."""

@@ -13,6 +13,9 @@ from hub.ledger import MOVED
 from hub.query.times import NS_PER_S, format_time
 from shared.records import Gap
 
+SKEW_MS_MAX = 2000
+"""A clock that is wrong by more than this is worth a word: its rows stand at wrong places."""
+
 FRESH_SECONDS = 5.0
 """Data that is on its way for no longer than this is the normal case, and no reason to warn."""
 
@@ -33,6 +36,7 @@ class Backlog:
     pending_records: int
     oldest_age_seconds: float | None
     beat_age_seconds: float | None
+    clock_skew_ms: int | None = None
 
     @property
     def behind_seconds(self) -> float | None:
@@ -63,6 +67,7 @@ def backlog_of(node: Mapping[str, Any]) -> Backlog:
         int(records or 0) if pending else 0,
         buffer.get("oldest_age_s"),
         node.get("age_s"),
+        node.get("clock_skew_ms"),
     )
 
 
@@ -99,18 +104,29 @@ def lost_records(gaps: Iterable[tuple[str, Gap]]) -> LostRecords:
 NOTHING_LOST = LostRecords()
 
 
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """What the hub that answers knows of its own files: how far its index is, None when it has none,
+    and how many chunks it has lost by damage and not yet fetched again."""
+
+    index: Mapping[str, Any] | None = None
+    damaged_chunks: int = 0
+
+
 def coverage(
     hub_id: str,
     backlogs: Iterable[Backlog],
     asked: Collection[str] | None,
     now_ns: int,
     lost: LostRecords = NOTHING_LOST,
+    store: StoreState | None = None,
 ) -> dict[str, Any]:
     """The Coverage of an answer about the asked nodes, or about all when none are named.
 
     `complete_until` is None when a queried node never told what it holds, or is not known here. What
     is lost does not make an answer partial: asking again will not bring it.
     """
+    store = store or StoreState()
     queried = [held for held in backlogs if asked is None or held.node_id in asked]
     missing = sorted(set(asked or ()) - {held.node_id for held in queried})
     behind = sorted((held for held in queried if held.is_behind), key=lambda held: held.node_id)
@@ -119,8 +135,15 @@ def coverage(
         "complete_until": None if missing else _complete_until(queried, now_ns),
         "behind": [_item(held) for held in behind],
         "missing_nodes": missing,
-        "partial": bool(behind or missing),
+        "partial": bool(behind or missing or store.damaged_chunks),
+        "index": store.index,
+        "damaged_chunks": store.damaged_chunks,
         "gaps": lost.to_wire(),
+        "skewed": [
+            {"node": held.node_id, "clock_skew_ms": held.clock_skew_ms}
+            for held in sorted(queried, key=lambda held: held.node_id)
+            if abs(held.clock_skew_ms or 0) > SKEW_MS_MAX
+        ],
     }
 
 

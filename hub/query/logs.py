@@ -1,4 +1,4 @@
-"""log.query: the records of a time range in exact order, a page at a time.
+"""log.query and event.list: the records of a time range in exact order, a page at a time.
 
 Rows are ordered by (time, node, epoch, seq, index), the same on every hub. Chunks are walked from
 the end of the range that the page starts at; a row leaves only when no unread chunk can hold one
@@ -7,63 +7,40 @@ chunk that arrives between two pages is seen if it lies in the part still to com
 the next question.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from hub.query.cursor import VERSION, Cursor, digest, read_cursor, write_cursor
-from hub.query.match import (
-    attributes_match,
-    has_text,
-    parse_severity,
-    severity_name,
-    severity_number,
+from hub.query.log_chunk import Dated, LogIndex, dated_entries, is_candidate
+from hub.query.log_filter import LogFilter
+from hub.query.log_items import Found, event_item, log_item
+from hub.query.log_params import (
+    EventParams,
+    LogParams,
+    read_event_filter,
+    read_filter,
+    read_log_params,
 )
-from hub.query.params import LogParams, read_params, read_range
-from hub.query.probe import Probe, fold
-from hub.query.scan import PAGE_LIMITS, ChunkReader, Held, Limits, Tally, clamp_time, open_chunk
+from hub.query.params import read_range
+from hub.query.scan import PAGE_LIMITS, ChunkReader, Held, Limits, Tally
 from hub.query.shortlist import Key, Shortlist
-from hub.query.times import format_time
 from shared.errors import BadInput
-from shared.otlp_rows import LogRow, log_rows, resource_value
+from shared.otlp_log_entries import LogEntry
 from shared.records import Signal
 
-_KIND = "log"
+_KEY = itemgetter(0)
+_LOG, _EVENT = "log", "event"
 
+_ITEM = {_LOG: log_item, _EVENT: event_item}
 
-@dataclass(frozen=True, slots=True)
-class LogFilter:
-    """Which records are wanted, apart from when."""
-
-    severity_min: int = 0
-    text: str = ""
-    service: str | None = None
-    trace_id: str | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-    def probe(self) -> Probe:
-        """What the body of a chunk with a hit must contain."""
-        texts = [self.text, self.service or "", *self.attributes]
-        return Probe(
-            tuple(text for text in texts if text), (self.trace_id,) if self.trace_id else ()
-        )
-
-    def accepts(self, row: LogRow) -> bool:
-        """Whether the record is wanted. Text is looked for in the body, the event name and the
-        values of attributes, but not in numbers."""
-        if self.severity_min > severity_number(row.severity_number, row.severity_text):
-            return False
-        if self.trace_id is not None and row.trace_id != self.trace_id:
-            return False
-        if self.service is not None and row.resource.get("service.name") != self.service:
-            return False
-        if not attributes_match(self.attributes, row.attributes, row.resource):
-            return False
-        return not self.text or has_text(
-            fold(self.text), (row.body, row.event_name, row.attributes)
-        )
+_SORTED_MAX = 10_000
+"""So many records of a chunk are put in order at once: what memory one chunk may take beside its
+body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,66 +55,68 @@ class LogQuery:
     limit: int
     newest_first: bool
     after: Key
+    kind: str
     question: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A record with where it came from."""
-
-    held: Held
-    time_ns: int
-    row: LogRow
 
 
 def read_log_query(params: dict[str, Any], now_ns: int) -> LogQuery:
     """Check the parameters of a page; raises RpcError invalid_params."""
-    asked = read_params(params, LogParams)
+    asked = read_log_params(params, LogParams)
+    return _query(asked, Signal(asked.signal), read_filter(asked), _LOG, now_ns)
+
+
+def read_event_query(params: dict[str, Any], now_ns: int) -> LogQuery:
+    """The same for a page of event.list."""
+    asked = read_log_params(params, EventParams)
+    return _query(asked, Signal.EVENTS, read_event_filter(asked), _EVENT, now_ns)
+
+
+def _query(
+    asked: LogParams | EventParams, signal: Signal, wanted: LogFilter, kind: str, now_ns: int
+) -> LogQuery:
     start_ns, end_ns = read_range(asked, now_ns)
     newest_first = asked.order == "newest"
     question = digest(msgspec.structs.replace(asked, cursor=None, limit=1))
     after: Key = (end_ns if newest_first else start_ns, "", "", 0, 0)
     if asked.cursor is not None:
-        cursor = read_cursor(asked.cursor, _KIND, question)
+        cursor = read_cursor(asked.cursor, kind, question)
         start_ns, end_ns, after = cursor.start_ns, cursor.end_ns, cursor.position
-    wanted = LogFilter(
-        0 if asked.severity is None else parse_severity(asked.severity),
-        asked.text or "",
-        asked.service,
-        asked.trace_id.lower() if asked.trace_id else None,
-        asked.attributes,
-    )
     nodes = None if asked.nodes is None else frozenset(asked.nodes)
-    signal = Signal(asked.signal)
     return LogQuery(
-        start_ns, end_ns, signal, nodes, wanted, asked.limit, newest_first, after, question
+        start_ns, end_ns, signal, nodes, wanted, asked.limit, newest_first, after, kind, question
     )
 
 
 def search_logs(
-    reader: ChunkReader, query: LogQuery, limits: Limits = PAGE_LIMITS
+    reader: ChunkReader,
+    query: LogQuery,
+    limits: Limits = PAGE_LIMITS,
+    index: LogIndex | None = None,
 ) -> dict[str, Any]:
     """One page of records; it may be short or empty and still have a cursor, once `limits` are
-    spent.
+    spent. `index` must be made for needs_of(query.wanted); answers are the same without it.
 
     Raises RpcError quota when more chunks overlap one instant than a page may read.
     """
     tally = Tally(limits)
     found: Shortlist[Found] = Shortlist(query.limit, query.newest_first)
-    rows, goes_on_at = _walk(reader, query, tally, found)
+    rows, goes_on_at = _walk(reader, query, tally, found, index)
     return {
-        "items": [_item(row) for row in rows],
+        "items": [_ITEM[query.kind](row) for row in rows],
         "cursor": _cursor(query, goes_on_at) if goes_on_at is not None else None,
         "scanned": tally.to_wire(),
     }
 
 
 def _walk(
-    reader: ChunkReader, query: LogQuery, tally: Tally, found: Shortlist[Found]
+    reader: ChunkReader,
+    query: LogQuery,
+    tally: Tally,
+    found: Shortlist[Found],
+    index: LogIndex | None,
 ) -> tuple[list[Found], Key | None]:
     """The rows of the page and the position that the next one begins behind."""
-    probe = query.wanted.probe()
-    for held in _chunks(reader, query):
+    for held in _chunks(reader, query, index):
         edge_ns = held.header.time_max_ns if query.newest_first else held.header.time_min_ns
         horizon: Key = (edge_ns + 1 if query.newest_first else edge_ns, "", "", 0, 0)
         if found.is_settled(horizon):
@@ -145,51 +124,54 @@ def _walk(
         if tally.is_spent and _is_past(horizon, query.after, query.newest_first):
             return found.rows_before(horizon), horizon
         try:
-            _read_chunk(reader, held, query, probe, tally, found)
+            _read_chunk(reader, held, query, tally, found)
         except BadInput:
             tally.unreadable += 1  # One damaged chunk must not hide the others; the answer says so.
     return found.rows(), found.last_key if found.has_dropped else None
 
 
-def _chunks(reader: ChunkReader, query: LogQuery) -> Iterator[Held]:
+def _chunks(reader: ChunkReader, query: LogQuery, index: LogIndex | None) -> Iterator[Held]:
     start_ns, end_ns = query.start_ns, query.end_ns
     if query.newest_first:
         end_ns = min(end_ns, query.after[0] + 1)
     else:
         start_ns = max(start_ns, query.after[0])
-    return reader.find(
+    found = reader.find(
         signals={query.signal},
         nodes=query.nodes,
         start_ns=start_ns,
         end_ns=end_ns,
         newest_first=query.newest_first,
+        may_hold=None if index is None else index.may_hold,
     )
+    return (held for held in found if is_candidate(held, query.wanted))
 
 
 def _read_chunk(
-    reader: ChunkReader,
-    held: Held,
-    query: LogQuery,
-    probe: Probe,
-    tally: Tally,
-    found: Shortlist[Found],
+    reader: ChunkReader, held: Held, query: LogQuery, tally: Tally, found: Shortlist[Found]
 ) -> None:
-    encoding, body = open_chunk(reader, held, tally)
-    if not probe.may_hold(encoding, body):
-        return
+    """Add the rows of a chunk to the page. Rows that come first in the page are made first, and no
+    more of them than the page can take."""
+    placed = _placed(dated_entries(reader, held, query.wanted, tally), held, query)
+    while some := sorted(islice(placed, _SORTED_MAX), key=_KEY, reverse=query.newest_first):
+        added = 0
+        for key, entry in some:
+            if added > query.limit or (found.has_dropped and not found.wants(key)):
+                break  # One more than the page takes tells that there is more.
+            if query.wanted.accepts(entry):
+                found.add(key, Found(held, key[0], entry.row()))
+                added += 1
+
+
+def _placed(dated: Iterable[Dated], held: Held, query: LogQuery) -> Iterator[tuple[Key, LogEntry]]:
+    """The records that lie in the part of the range that is still to come, with their places."""
     header = held.header
-    tally.rows += header.records
-    for row in log_rows(encoding, body):
-        time_ns = clamp_time(header, row.time_ns)
-        key = (time_ns, header.origin, header.epoch, header.seq, row.index)
+    for time_ns, entry in dated:
         if not query.start_ns <= time_ns < query.end_ns:
             continue
-        if not _is_past(key, query.after, query.newest_first):
-            continue
-        if found.has_dropped and not found.wants(key):
-            continue  # It could only tell that there is more, and that is known.
-        if query.wanted.accepts(row):
-            found.add(key, Found(held, time_ns, row))
+        key = (time_ns, header.origin, header.epoch, header.seq, entry.index)
+        if _is_past(key, query.after, query.newest_first):
+            yield key, entry
 
 
 def _is_past(key: Key, other: Key, newest_first: bool) -> bool:
@@ -199,28 +181,5 @@ def _is_past(key: Key, other: Key, newest_first: bool) -> bool:
 
 def _cursor(query: LogQuery, position: Key) -> str:
     return write_cursor(
-        Cursor(VERSION, _KIND, query.question, query.start_ns, query.end_ns, position)
+        Cursor(VERSION, query.kind, query.question, query.start_ns, query.end_ns, position)
     )
-
-
-def _item(found: Found) -> dict[str, Any]:
-    row, header = found.row, found.held.header
-    number = severity_number(row.severity_number, row.severity_text)
-    return {
-        "time": format_time(found.time_ns),
-        "node": header.origin,
-        "severity": severity_name(number, row.severity_text),
-        "severity_number": number,
-        "body": row.body,
-        "service": resource_value(row.resource, "service.name"),
-        "attributes": row.attributes,
-        "resource": row.resource,
-        "scope": row.scope,
-        "trace_id": row.trace_id,
-        "span_id": row.span_id,
-        "event_name": row.event_name,
-        "epoch": header.epoch,
-        "seq": header.seq,
-        "index": row.index,
-        "received": format_time(found.held.received_ms * 1_000_000),
-    }

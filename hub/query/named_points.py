@@ -13,11 +13,12 @@ from shared.otlp_values import attributes_of, dialect_of, metric_data
 from shared.records import Encoding, Signal
 
 
-def named_points(encoding: Encoding, body: bytes, name: str) -> Iterator[MetricPoint]:
-    """The points of the metric, in order, with `index` 0 and up for each; raises BadInput."""
+def named_points(encoding: Encoding, body: bytes, name: str | None) -> Iterator[MetricPoint]:
+    """The points of the metric, or of all, in order, with `index` 0 and up for each; raises
+    BadInput."""
     dialect = dialect_of(encoding)
     for held, scope, metric in _metrics(encoding, body):
-        if metric.name == name:
+        if name is None or metric.name == name:
             resource = attributes_of(dialect, held.resource.attributes) if held.resource else {}
             yield from points_of(dialect, metric, 0, resource, scope)
 

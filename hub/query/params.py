@@ -1,5 +1,6 @@
 """The parameters of each query, with their defaults and bounds; all others are refused by name."""
 
+import re
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -8,6 +9,8 @@ from msgspec import Meta
 
 from hub.query.times import TIME_NS_MAX, TimeInput, parse_time
 from shared.errors import RpcError
+
+_PLACE = re.compile(r"\$\.([^.`\[]+)")
 
 Time = TimeInput | None
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -85,9 +88,12 @@ def read_params(params: dict[str, Any], wanted: type[ParamsType]) -> ParamsType:
         if name not in known:
             raise _unknown(str(name)[:60], known)
     try:
-        return msgspec.convert(params, wanted)
+        asked = msgspec.convert(params, wanted)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
+    for name, value in params.items():
+        _check_texts(name, value)
+    return asked
 
 
 def read_range(
@@ -116,10 +122,21 @@ def _unknown(name: str, known: tuple[str, ...]) -> RpcError:
     )
 
 
+def _check_texts(name: str, value: Any) -> None:
+    """Texts that came from elsewhere than JSON can have halves of characters."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError as error:
+        reason = f"{name}: it has a character that cannot be written as UTF-8"
+        raise RpcError("invalid_params", reason, {"parameter": name}) from error
+
+
 def _invalid(message: str) -> RpcError:
-    """msgspec says "Expected `int` >= 1 - at `$.limit`" or "... missing required field `name`"."""
-    reason, _, place = message.partition(" - at `$")
-    name = place.strip("`.").partition("[")[0]
+    """msgspec says "Expected `int` >= 1 - at `$.limit`", "... - at `key` in `$.attributes`" or
+    "... missing required field `name`"."""
+    reason, _, place = message.partition(" - at `")
+    named = _PLACE.search(place)
+    name = named[1] if named else ""
     if not name:
         name = message.rpartition("field `")[2].strip("`") if "field `" in message else "params"
     return RpcError("invalid_params", f"{name}: {reason}", {"parameter": name})

@@ -4,8 +4,9 @@ The store gives chunks by the header's time range; this module decides how many 
 may read, and when a row belongs.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from shared.errors import BadInput, RpcError
@@ -23,6 +24,13 @@ class Held(Protocol):
     def received_ms(self) -> int: ...
 
 
+_KEPT_BYTES = 4 * MIB  # Above ordinary bodies; fresh maps are small beside the work on larger ones.
+
+MayHold = Callable[[int, int, Signal], bool]
+"""Whether the chunk with this arrival number, received_ms and signal can hold what is wanted. It may
+say yes too often, but never no for a chunk with a hit."""
+
+
 class ChunkReader(Protocol):
     """The chunks of one hub, read by one thread at a time."""
 
@@ -34,12 +42,14 @@ class ChunkReader(Protocol):
         start_ns: int,
         end_ns: int,
         newest_first: bool = True,
+        may_hold: MayHold | None = None,
     ) -> Iterator[Held]:
         """Chunks whose [time_min_ns, time_max_ns] meets [start_ns, end_ns), lazily: by time_max_ns
-        descending when newest first, else by time_min_ns ascending."""
+        descending when newest first, else by time_min_ns ascending. `may_hold` is asked before the
+        header is decoded; chunks that it declines are left out."""
         ...
 
-    def body(self, arrival: int) -> bytes:
+    def body(self, held: Held) -> bytes:
         """The decompressed body; raises BadInput when it is damaged or gone."""
         ...
 
@@ -49,8 +59,7 @@ class ChunkReader(Protocol):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much one answer may read. Past the soft limits a page ends as soon as it can be
-    continued;
-    past the hard one the question is refused."""
+    continued; past the hard one the question is refused."""
 
     chunks_max: int = 4096
     bytes_max: int = 64 * MIB  # Under 0.1 s of text search.
@@ -114,9 +123,22 @@ def open_chunk(reader: ChunkReader, held: Held, tally: Tally) -> tuple[Encoding,
         encoding = Encoding(held.header.encoding)
     except ValueError as error:
         raise BadInput(f"encoding {held.header.encoding!r} is not known here") from error
-    body = reader.body(held.arrival)
+    _keep_freed_memory()
+    body = reader.body(held)
     tally.count(held.header, len(body))
     return encoding, body
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Let the C library keep what bodies leave behind, instead of giving it back and asking anew.
+
+    glibc maps blocks above a threshold one by one, and raises it to the size of the largest mapped
+    block that was ever freed (mallopt(3), M_MMAP_THRESHOLD), up to 32 MiB. Without this, two thirds
+    of the time of a scan went into the page faults of fresh maps. At most twice the size of this
+    block stays with the process; other C libraries take no notice.
+    """
+    bytes(_KEPT_BYTES)
 
 
 def clamp_time(header: ChunkHeader, *candidates_ns: int) -> int:

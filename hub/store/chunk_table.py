@@ -1,21 +1,23 @@
 """What the chunk log does inside a transaction. Each function runs on one connection."""
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 import msgspec
 
 from hub.accept import Conflict, Judgement, Link, judge_all
-from hub.store import ledger_table
+from hub.store import dropped, ledger_table
+from hub.store.chunk_reads import LogKey, decode_ranges
+from hub.store.days import DayKey, place_of
 from hub.store.ledger_table import Refusal
-from shared.ranges import Ranges, from_wire, of_seqs, of_spans
+from shared.ranges import Ranges, of_seqs, of_spans
 from shared.receipt import ChunkOutcome, Receipt, decode_receipt, encode_receipt
-from shared.records import Chunk, ChunkHeader, Gap, Signal, read_header
+from shared.records import Chunk, Gap, read_header
 
-LogKey = tuple[str, str]
-"""Origin and epoch: one log."""
+PutBody = Callable[[DayKey, tuple[int, int, bytes, bytes]], None]
+"""Puts (arrival, received_ms, header, body) into a day file, in the running transaction."""
 
 
 @dataclass(slots=True)
@@ -35,17 +37,9 @@ class Stored:
     kept_beside: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class HeldChunk:
-    """A stored chunk without its body."""
-
-    arrival: int
-    header: ChunkHeader
-    received_ms: int
-
-
 def accept_batch(
     connection: sqlite3.Connection,
+    put_body: PutBody,
     name: str,
     chunks: Sequence[Chunk],
     received_ms: int,
@@ -58,7 +52,8 @@ def accept_batch(
     header = chunks[0].header
     stored = Stored()
     key = (header.origin, header.epoch)
-    judged = _keep_of_log(connection, key, chunks, received_ms, stored)
+    arrived = Arrived(chunks, [received_ms] * len(chunks))
+    judged = _keep_of_log(connection, put_body, key, arrived, stored)
     if judged.conflicts:
         ledger_table.note_conflict(connection, judged.conflicts, sender, received_ms)
         stored.conflicts.append(judged.conflicts[0])
@@ -69,8 +64,22 @@ def accept_batch(
     return receipt, stored
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Chunks, and when the first hub of the cluster took in each of them."""
+
+    chunks: Sequence[Chunk]
+    received_ms: Sequence[int]
+    arrivals: Sequence[int] = ()
+    """The numbers that they had in a store which is put together again; else they get new ones."""
+
+
 def keep(
-    connection: sqlite3.Connection, chunks: Sequence[Chunk], received_ms: int, peer: str
+    connection: sqlite3.Connection,
+    put_body: PutBody,
+    arrived: Arrived,
+    now_ms: int,
+    peer: str,
 ) -> tuple[tuple[ChunkOutcome, ...], Stored]:
     """Judge chunks of any origins that a peer has accepted, and keep every one of them.
 
@@ -79,11 +88,14 @@ def keep(
     """
     outcomes: list[ChunkOutcome] = []
     stored = Stored()
-    for key, group in groupby(chunks, key=_log_key):
-        of_log = list(group)
-        judged = _keep_of_log(connection, key, of_log, received_ms, stored)
+    numbers = arrived.arrivals or [0] * len(arrived.chunks)
+    rows = zip(arrived.chunks, arrived.received_ms, numbers, strict=True)
+    for key, group in groupby(rows, key=lambda row: _log_key(row[0])):
+        chunks, times, arrivals = zip(*group, strict=True)
+        of_log = Arrived(chunks, times, arrivals)
+        judged = _keep_of_log(connection, put_body, key, of_log, stored)
         outcomes.extend(judged.outcomes)
-        _keep_refused(connection, of_log, judged, received_ms, peer, stored)
+        _keep_refused(connection, chunks, judged, now_ms, peer, stored)
     return tuple(outcomes), stored
 
 
@@ -111,16 +123,24 @@ def _keep_refused(
 
 def _keep_of_log(
     connection: sqlite3.Connection,
+    put_body: PutBody,
     key: LogKey,
-    chunks: Sequence[Chunk],
-    received_ms: int,
+    arrived: Arrived,
     stored: Stored,
 ) -> Judgement:
     """Judge chunks of one log, store the new ones and note their ranges as received."""
-    judged = judge_all(chunks, _held_links(connection, key, chunks))
+    chunks = arrived.chunks
+    gone = dropped.gone(connection, key, of_seqs(chunk.header.seq for chunk in chunks))
+    judged = judge_all(chunks, _held_links(connection, key, chunks), gone)
+    times = {chunk.hash: ms for chunk, ms in zip(chunks, arrived.received_ms, strict=True)}
+    numbers = dict(zip((chunk.hash for chunk in chunks), arrived.arrivals, strict=False))
     for chunk in judged.fresh:
-        header = chunk.header
-        stored.arrivals.append((key, header.seq, _insert(connection, chunk, received_ms)))
+        header, received_ms = chunk.header, times[chunk.hash]
+        arrival = _insert(connection, chunk, received_ms, numbers.get(chunk.hash) or None)
+        if not numbers.get(chunk.hash):
+            place = place_of(received_ms, header.signal)
+            put_body(place, (arrival, received_ms, chunk.header_bytes, chunk.body))
+        stored.arrivals.append((key, header.seq, arrival))
         stored.hashes.append(chunk.hash)
         stored.records += header.records
         stored.stored_bytes += header.stored_bytes
@@ -130,7 +150,7 @@ def _keep_of_log(
             stored.succeeded.append((key[0], header.predecessor[0]))
     if judged.fresh:
         _note_received(connection, key, judged.fresh)
-        ledger_table.note(connection, key, judged.fresh, received_ms)
+        ledger_table.note(connection, key, judged.fresh, min(times.values()))
     return judged
 
 
@@ -162,12 +182,15 @@ def _previous_hash(header_bytes: bytes) -> bytes | None:
         return None  # Damage on this disk is for `ledger.verify` to tell, and stops no edge.
 
 
-def _insert(connection: sqlite3.Connection, chunk: Chunk, received_ms: int) -> int:
+def _insert(
+    connection: sqlite3.Connection, chunk: Chunk, received_ms: int, arrival: int | None
+) -> int:
     header = chunk.header
     cursor = connection.execute(
-        "INSERT INTO chunk (origin, epoch, seq, signal, records, stored_bytes, time_min_ns,"
-        " time_max_ns, received_ms, hash, header, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO chunk (arrival, origin, epoch, seq, signal, records, stored_bytes, time_min_ns,"
+        " time_max_ns, received_ms, hash, header) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            arrival,
             header.origin,
             header.epoch,
             header.seq,
@@ -179,7 +202,6 @@ def _insert(connection: sqlite3.Connection, chunk: Chunk, received_ms: int) -> i
             received_ms,
             chunk.hash,
             chunk.header_bytes,
-            chunk.body,
         ),
     )
     return cursor.lastrowid or 0
@@ -189,7 +211,9 @@ def _note_received(connection: sqlite3.Connection, key: LogKey, fresh: Sequence[
     row = connection.execute(
         "SELECT ranges, records, stored_bytes FROM received WHERE origin = ? AND epoch = ?", key
     ).fetchone()
-    ranges, records, stored_bytes = (_decode(row[0]), row[1], row[2]) if row else (Ranges(), 0, 0)
+    ranges, records, stored_bytes = (
+        (decode_ranges(row[0]), row[1], row[2]) if row else (Ranges(), 0, 0)
+    )
     ranges = ranges | of_seqs(chunk.header.seq for chunk in fresh)
     records += sum(chunk.header.records for chunk in fresh)
     stored_bytes += sum(chunk.header.stored_bytes for chunk in fresh)
@@ -197,94 +221,3 @@ def _note_received(connection: sqlite3.Connection, key: LogKey, fresh: Sequence[
         "INSERT OR REPLACE INTO received VALUES (?, ?, ?, ?, ?)",
         (*key, msgspec.msgpack.encode(ranges.to_wire()), records, stored_bytes),
     )
-
-
-def _decode(stored: bytes) -> Ranges:
-    return from_wire(msgspec.msgpack.decode(stored))
-
-
-def all_received(connection: sqlite3.Connection) -> dict[LogKey, Ranges]:
-    """Everything this hub holds, by log."""
-    rows = connection.execute("SELECT origin, epoch, ranges FROM received")
-    return {(origin, epoch): _decode(ranges) for origin, epoch, ranges in rows}
-
-
-def arrivals_after(
-    connection: sqlite3.Connection, arrival: int, limit: int
-) -> list[tuple[LogKey, int, int]]:
-    """The chunks that came after `arrival`, in order: log, seq, arrival."""
-    rows = connection.execute(
-        "SELECT origin, epoch, seq, arrival FROM chunk WHERE arrival > ? ORDER BY arrival LIMIT ?",
-        (arrival, limit),
-    )
-    return [((origin, epoch), seq, number) for origin, epoch, seq, number in rows]
-
-
-def announcements_after(
-    connection: sqlite3.Connection, arrival: int, limit: int
-) -> list[tuple[LogKey, int, int, bytes]]:
-    """What came after `arrival` as peers are told of it: log, seq, arrival and hash."""
-    rows = connection.execute(
-        "SELECT origin, epoch, seq, arrival, hash FROM chunk"
-        " WHERE arrival > ? ORDER BY arrival LIMIT ?",
-        (arrival, limit),
-    )
-    return [((row[0], row[1]), *row[2:]) for row in rows]
-
-
-def head_arrival(connection: sqlite3.Connection) -> int:
-    """The last arrival number ever given out."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
-    return row[0] if row else 0
-
-
-def totals(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Records and stored bytes of the whole log."""
-    row = connection.execute(
-        "SELECT coalesce(sum(records), 0), coalesce(sum(stored_bytes), 0) FROM received"
-    ).fetchone()
-    return row[0], row[1]
-
-
-def read_wanted(
-    connection: sqlite3.Connection, key: LogKey, wanted: Ranges, bytes_max: int, chunks_max: int
-) -> list[Chunk]:
-    """Chunks of one log, oldest first, within the bounds; none is a valid answer."""
-    chunks: list[Chunk] = []
-    size_bytes = 0
-    for span in wanted.spans:
-        rows = connection.execute(
-            "SELECT header, body FROM chunk"
-            " WHERE origin = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq",
-            (*key, *span),
-        )
-        for header_bytes, body in rows:
-            size_bytes += len(body)
-            if len(chunks) >= chunks_max or (chunks and size_bytes > bytes_max):
-                return chunks
-            chunks.append(Chunk(read_header(header_bytes), header_bytes, body))
-    return chunks
-
-
-def find(
-    connection: sqlite3.Connection,
-    signals: Collection[Signal],
-    nodes: Collection[str] | None,
-    start_ns: int,
-    end_ns: int,
-    newest_first: bool,
-) -> Iterator[HeldChunk]:
-    """Chunks whose time range overlaps [start_ns, end_ns), by latest or by earliest event time."""
-    marks = ", ".join("?" * len(signals))
-    where = f"signal IN ({marks}) AND time_max_ns >= ? AND time_min_ns < ?"
-    values: list[object] = [*map(str, signals), start_ns, end_ns]
-    if nodes is not None:
-        where += f" AND origin IN ({', '.join('?' * len(nodes))})"
-        values.extend(nodes)
-    order = "time_max_ns DESC, arrival" if newest_first else "time_min_ns, arrival"
-    rows = connection.execute(  # Only question marks and our own words are put into the text.
-        f"SELECT arrival, header, received_ms FROM chunk WHERE {where} ORDER BY {order}",  # noqa: S608
-        values,
-    )
-    for arrival, header_bytes, received_ms in rows:
-        yield HeldChunk(arrival, read_header(header_bytes), received_ms)

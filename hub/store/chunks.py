@@ -3,36 +3,68 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from hub.ledger import LedgerState
 from hub.replicate import LogKey, SafeLedger
-from hub.store import chunk_table, ledger_table
-from hub.store.chunk_table import HeldChunk, Stored
+from hub.store import chunk_reads, chunk_table, ledger_table
+from hub.store.adopt import adopt_days
+from hub.store.chunk_table import Arrived, Stored
+from hub.store.days import DayKey
+from hub.store.dropped import dropped_chunks
+from hub.store.files import StoreFiles
+from hub.store.page import Page
 from hub.store.proofs import Proofs
-from shared.codec import decompress
-from shared.errors import BadInput
-from shared.ranges import Ranges, of_seqs
+from hub.store.reader import StoreReader
+from hub.store.retire import TakenOut
+from shared.ranges import NOTHING, Ranges, of_seqs
 from shared.receipt import ChunkOutcome, Receipt
-from shared.records import MIB, Chunk, Signal
+from shared.records import Chunk
 from shared.runtime import Runtime
-from shared.sqlite import Database
+from shared.sums import Sum
+from shared.tasks import Bell
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-CHUNK_RAW_BYTES_MAX = 72 * MIB  # The largest body an edge takes in, and some room for joining.
 UNSAFE_PAGE = 10_000
 COMMIT_WEIGHT = 0.2  # Of the newest commit in the running mean of how long commits take.
+LAGS_KEPT = 10_000
+RECEIVED_MS_MIN = 946_684_800_000  # The year 2000: before it no chunk was received anywhere.
+
+
+class Guard(Protocol):
+    """Stands before everything that is taken in."""
+
+    def check(self) -> None:
+        """Raises Unavailable while nothing is taken in."""
+        ...
+
+    async def guarded(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do the work, unless `check` raises; hears of a disk that turns out to be full."""
+        ...
+
+
+class NoGuard:
+    """Lets everything in."""
+
+    def check(self) -> None:
+        """Raises nothing."""
+
+    async def guarded(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """The result of the work."""
+        return await work()
 
 
 class ChunkStore:
     """The chunk log of one hub. `have` and `safe` answer from memory; the disk holds the truth."""
 
-    def __init__(self, database: Database, runtime: Runtime, ledger: SafeLedger) -> None:
-        self._database = database
+    def __init__(self, files: StoreFiles, runtime: Runtime, ledger: SafeLedger) -> None:
+        self.files = files
+        self._database = files.database
         self._runtime = runtime
         self.ledger = ledger
         self._have: dict[LogKey, Ranges] = {}
@@ -41,27 +73,37 @@ class ChunkStore:
         self.commit_seconds = 0.0
         self.committed_at = float("-inf")
         self._proofs = Proofs()
+        self.guard: Guard = NoGuard()
         self._news = asyncio.Event()
+        self._gone = 0
+        self.lags_ms: deque[int] = deque(maxlen=LAGS_KEPT)
+        self.suspects: dict[DayKey, str] = {}
+        self.suspected = Bell()
+        self._loop = asyncio.get_running_loop()
 
     async def open(self) -> None:
         """Read what is held, and what of it still waits for copies."""
-        self._have = await self._database.write(chunk_table.all_received)
-        self.records, self.stored_bytes = await self._database.write(chunk_table.totals)
+        await self.files.move_bodies()
+        await adopt_days(self.files, self.suspect)
+        self._have = await self._database.write(chunk_reads.all_received)
+        self.records, self.stored_bytes = await self._database.write(chunk_reads.totals)
         self.losses = await self._database.write(ledger_table.load_state)
+        self._gone = await self._database.write(dropped_chunks)
         page = await self.arrivals_after(self.ledger.safe_arrival, UNSAFE_PAGE)
         while page:
             self.ledger.arrived(page)
             page = await self.arrivals_after(page[-1][2], UNSAFE_PAGE)
-        self.head_arrival = await self._database.write(chunk_table.head_arrival)
+        self.head_arrival = await self._database.write(chunk_reads.head_arrival)
 
     async def accept(self, name: str, chunks: Sequence[Chunk], sender: str) -> Receipt:
         """Judge and keep an edge's batch; returns after the commit. `sender` is for people."""
         received_ms = self._runtime.wall_ms()
         loop = asyncio.get_running_loop()
         began_at = loop.time()
-        receipt, stored = await self._database.write(
-            lambda connection: chunk_table.accept_batch(
-                connection, name, chunks, received_ms, sender
+        put = self.files.writer.put
+        receipt, stored = await self.guard.guarded(
+            lambda: self._database.write(
+                lambda db: chunk_table.accept_batch(db, put, name, chunks, received_ms, sender)
             )
         )
         self.committed_at = loop.time()
@@ -70,13 +112,26 @@ class ChunkStore:
         self._note(stored, sender)
         return receipt
 
-    async def keep(self, chunks: Sequence[Chunk], peer: str) -> tuple[ChunkOutcome, ...]:
-        """Keep chunks that a peer has accepted, in their logs or beside; returns after the commit."""
-        received_ms = self._runtime.wall_ms()
-        outcomes, stored = await self._database.write(
-            lambda connection: chunk_table.keep(connection, chunks, received_ms, peer)
+    async def keep(
+        self, chunks: Sequence[Chunk], peer: str, received_ms: Sequence[int] = ()
+    ) -> tuple[ChunkOutcome, ...]:
+        """Keep chunks that a peer has accepted, in their logs or beside; returns after the commit.
+
+        `received_ms` says when the cluster took in each of them, when the peer knows.
+        """
+        now_ms = self._runtime.wall_ms()
+        times = [max(RECEIVED_MS_MIN, min(ms, now_ms)) for ms in received_ms]
+        arrived = Arrived(chunks, times or [now_ms] * len(chunks))
+        put = self.files.writer.put
+        outcomes, stored = await self.guard.guarded(
+            lambda: self._database.write(
+                lambda db: chunk_table.keep(db, put, arrived, now_ms, peer)
+            )
         )
         self._note(stored, peer)
+        if received_ms:
+            # By the clocks of two hubs, so never exact; below zero it would mean nothing.
+            self.lags_ms.extend(max(0, self._runtime.wall_ms() - ms) for ms in times)
         return outcomes
 
     def _note(self, stored: Stored, sender: str) -> None:
@@ -116,22 +171,22 @@ class ChunkStore:
 
     @property
     def held(self) -> Mapping[LogKey, Ranges]:
-        """Everything this hub has, by log."""
+        """Everything that need not come again, by log."""
         return self._have
 
     @property
     def chunks(self) -> int:
         """How many chunks this hub has."""
-        return sum(ranges.count for ranges in self._have.values())
+        return sum(ranges.count for ranges in self._have.values()) - self._gone
 
     @property
     def holes(self) -> int:
         """How many numbers of all logs are neither here nor declared lost."""
-        return sum(self.losses.holes(key, held).count for key, held in self._have.items())
+        return sum(self.losses.holes(key, self.have(key)).count for key in self._have)
 
     def have(self, key: LogKey) -> Ranges:
-        """What this hub has of one log."""
-        return self._have.get(key, Ranges())
+        """What of one log need not come again: it is here, or was dropped when its time was over."""
+        return self._have.get(key, NOTHING)
 
     def safe(self, key: LogKey) -> Ranges:
         """What of one log is on enough hubs."""
@@ -195,69 +250,58 @@ class ChunkStore:
     ) -> list[tuple[LogKey, int, int, bytes]]:
         """What came after an arrival number, in order, with hashes."""
         return await self.reading(
-            lambda connection: chunk_table.announcements_after(connection, arrival, limit)
+            lambda connection: chunk_reads.announcements_after(connection, arrival, limit)
         )
 
     async def arrivals_after(self, arrival: int, limit: int) -> list[tuple[LogKey, int, int]]:
         """What came after an arrival number, in order."""
 
         return await self.reading(
-            lambda connection: chunk_table.arrivals_after(connection, arrival, limit)
+            lambda connection: chunk_reads.arrivals_after(connection, arrival, limit)
         )
 
     async def read(
         self, wanted: Mapping[LogKey, Ranges], bytes_max: int, chunks_max: int
-    ) -> list[Chunk]:
-        """Chunks that somebody wants, as many as fit within the bounds."""
+    ) -> Arrived:
+        """Chunks that somebody wants, as many as fit within the bounds, and when they were received."""
 
-        def work(connection: sqlite3.Connection) -> list[Chunk]:
-            chunks: list[Chunk] = []
-            room = bytes_max
+        def work(connection: sqlite3.Connection) -> tuple[Arrived, dict[DayKey, str]]:
+            page = Page(self.files.readers, bytes_max, chunks_max)
             for key, seqs in wanted.items():
-                more = chunk_table.read_wanted(
-                    connection, key, seqs, room, chunks_max - len(chunks)
-                )
-                chunks.extend(more)
-                room -= sum(len(chunk.body) for chunk in more)
-                if room <= 0 or len(chunks) >= chunks_max:
-                    break
-            return chunks
+                for held, header_bytes in chunk_reads.wanted_rows(connection, key, seqs):
+                    if not page.add(held, header_bytes):
+                        return page.arrived, page.unreadable
+            return page.arrived, page.unreadable
 
-        return await self.reading(work)
+        arrived, unreadable = await self.reading(work)
+        for key, why in unreadable.items():
+            self.suspect(key, why)
+        return arrived
 
-    def reader(self) -> "StoreReader":
+    def reader(self) -> StoreReader:
         """A synchronous reader for queries; use it inside `offload` and close it."""
-        return StoreReader(self._database)
+        return StoreReader(self._database, self.files.readers, self.suspect)
 
+    def forget(self, taken: TakenOut) -> None:
+        """Chunks were dropped since their time was over; they still count as received."""
+        self._gone += taken.sum.chunks
+        self.records -= taken.sum.records
+        self.stored_bytes -= taken.sum.stored_bytes
 
-class StoreReader:
-    """Reads chunks for a query on its own connection. Close it soon: it pins the WAL."""
+    def lose(self, struck: Mapping[LogKey, Ranges], lost: Sum) -> None:
+        """Chunks are no longer here, and are to come again."""
+        for key, seqs in struck.items():
+            self._have[key] = self._have.get(key, NOTHING) - seqs
+        self.records -= lost.records
+        self.stored_bytes -= lost.stored_bytes
 
-    def __init__(self, database: Database) -> None:
-        self._borrowed = database.reading()
-        self._connection = self._borrowed.__enter__()
+    def lag_ms(self, quantile: float) -> int | None:
+        """How long chunks lately took from the first hub to this one's disk; None without any."""
+        lags = sorted(self.lags_ms)
+        return lags[min(len(lags) - 1, int(len(lags) * quantile))] if lags else None
 
-    def find(
-        self,
-        *,
-        signals: Collection[Signal],
-        nodes: Collection[str] | None,
-        start_ns: int,
-        end_ns: int,
-        newest_first: bool = True,
-    ) -> Iterator[HeldChunk]:
-        """All chunks whose time range overlaps [start_ns, end_ns), lazily."""
-        return chunk_table.find(self._connection, signals, nodes, start_ns, end_ns, newest_first)
-
-    def body(self, arrival: int) -> bytes:
-        """The decompressed body of a chunk, bounded; raises BadInput when it cannot be read."""
-        row = self._connection.execute(
-            "SELECT body FROM chunk WHERE arrival = ?", (arrival,)
-        ).fetchone()
-        if row is None:
-            raise BadInput(f"chunk {arrival} is no longer here")
-        return decompress(row[0], CHUNK_RAW_BYTES_MAX)
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._borrowed.__exit__(None, None, None)
+    def suspect(self, key: DayKey, why: str) -> None:
+        """Note, from any thread, that a day file gave errors; whoever mends files waits for it."""
+        log.error("the day file %s gives errors: %s", key.file_name, why)
+        self.suspects[key] = why
+        self._loop.call_soon_threadsafe(self.suspected.ring)

@@ -8,6 +8,7 @@ import msgspec
 
 from hub.epochs import EpochBook, Predecessor
 from hub.ledger import DeclaredGap, LogKey
+from hub.store.days import DayKey, DayReaders, body_in, place_of
 from hub.store.ledger_table import declared_of, first_number, hashes_at, unpacked
 from hub.verify import StoredChunk
 from shared.ranges import NOTHING, Ranges
@@ -162,15 +163,15 @@ def conflicts(
 
 
 def stored_chunks(
-    connection: sqlite3.Connection, key: LogKey, first: int, last: int
+    connection: sqlite3.Connection, days: DayReaders, key: LogKey, first: int, last: int
 ) -> Iterator[tuple[int, StoredChunk | str]]:
     """The chunks of one log in order, as they lie on disk, or why one cannot be read."""
     rows = connection.execute(
-        "SELECT seq, hash, header, body FROM chunk"
+        "SELECT seq, arrival, received_ms, signal, hash, header FROM chunk"
         " WHERE origin = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq",
         (*key, first, last),
     )
-    for seq, digest, header_bytes, body in rows:
+    for seq, arrival, received_ms, signal, digest, header_bytes in rows:
         try:
             header = read_header(header_bytes)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -179,7 +180,33 @@ def stored_chunks(
         if header.seq != seq:
             yield seq, "the header names another number"
             continue
-        yield seq, StoredChunk(Chunk(header, header_bytes, body), digest)
+        body = _body(days, place_of(received_ms, signal), arrival)
+        if isinstance(body, str):
+            yield seq, body
+        else:
+            yield seq, StoredChunk(Chunk(header, header_bytes, body), digest)
+
+
+def _body(days: DayReaders, key: DayKey, arrival: int) -> bytes | str:
+    try:
+        with days.reading(key) as connection:
+            body = body_in(connection, arrival)
+    except sqlite3.Error as error:
+        return f"the day file {key.file_name} cannot be read: {error}"
+    return f"its body is not in the day file {key.file_name}" if body is None else body
+
+
+def days_of(connection: sqlite3.Connection, key: LogKey, seqs: Ranges) -> set[DayKey]:
+    """The day files that some chunks of a log lie in."""
+    return {
+        place_of(received_ms, signal)
+        for span in seqs.spans
+        for received_ms, signal in connection.execute(
+            "SELECT received_ms, signal FROM chunk WHERE origin = ? AND epoch = ?"
+            " AND seq BETWEEN ? AND ?",
+            (*key, *span),
+        )
+    }
 
 
 def hash_at(connection: sqlite3.Connection, key: LogKey, seq: int) -> tuple[int, bytes] | None:

@@ -3,6 +3,8 @@
 from sqlite_utils.db import Database
 from sqlite_utils.migrations import Migrations
 
+from hub.store.dropped import dropped_tables
+
 MIGRATIONS = Migrations("hub")
 
 
@@ -74,3 +76,48 @@ def ledger_tables(db: Database) -> None:
         " ORDER BY seq LIMIT 1), 0) FROM received",
     ):
         db.execute(statement)
+
+
+_CHUNK = (
+    "origin, epoch, seq, signal, records, stored_bytes, time_min_ns, time_max_ns, received_ms,"
+    " hash, header"
+)
+
+
+@MIGRATIONS()
+def bodies_in_day_files(db: Database) -> None:
+    """Chunks without their bodies; those of an older store wait in `chunk_with_body` to be moved.
+
+    `chunk_node` finds the newest chunks of a node among those of thousands, and `chunk_day` the chunks
+    of a day file, in the order in which they came.
+    """
+    for statement in (
+        "DROP INDEX chunk_key",
+        "DROP INDEX chunk_time_max",
+        "DROP INDEX chunk_time_min",
+        "ALTER TABLE chunk RENAME TO chunk_with_body",
+        "CREATE TABLE chunk (arrival INTEGER PRIMARY KEY AUTOINCREMENT, origin TEXT NOT NULL,"
+        " epoch TEXT NOT NULL, seq INTEGER NOT NULL, signal TEXT NOT NULL,"
+        " records INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,"
+        " time_min_ns INTEGER NOT NULL, time_max_ns INTEGER NOT NULL,"
+        " received_ms INTEGER NOT NULL, hash BLOB NOT NULL, header BLOB NOT NULL)",
+        f"INSERT INTO chunk (arrival, {_CHUNK}) SELECT arrival, {_CHUNK} FROM chunk_with_body",  # noqa: S608
+        "CREATE UNIQUE INDEX chunk_key ON chunk (origin, epoch, seq)",
+        "CREATE INDEX chunk_time_max ON chunk (signal, time_max_ns)",
+        "CREATE INDEX chunk_time_min ON chunk (signal, time_min_ns)",
+        "CREATE INDEX chunk_node ON chunk (origin, signal, time_max_ns)",
+        "CREATE INDEX chunk_day ON chunk (signal, received_ms / 86400000, arrival)",
+    ):
+        db.execute(statement)
+
+
+@MIGRATIONS()
+def what_went(db: Database) -> None:
+    """Sums by day file, what retention took, and in `wanting` what was lost from day files and has
+    not come back yet."""
+    dropped_tables(db)
+    db.execute(
+        "CREATE TABLE wanting (origin TEXT NOT NULL, epoch TEXT NOT NULL, day TEXT NOT NULL,"
+        " signal TEXT NOT NULL, ranges BLOB NOT NULL, at_ms INTEGER NOT NULL,"
+        " PRIMARY KEY (origin, epoch, day, signal)) WITHOUT ROWID"
+    )

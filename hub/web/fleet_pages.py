@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hub.query.coverage import SKEW_MS_MAX
 from hub.web.address import Asked, read
 from hub.web.chart import chart_of
 from hub.web.page import Answer, Answers, Call, Page
@@ -121,6 +122,7 @@ def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
     charts = {key: chart_of(extras[key]) for key in NODE_CHARTS if key in extras}
     return {
         "node": answer,
+        "skew_ms_max": SKEW_MS_MAX,
         "charts": charts,
         "events": extras.get("events", {}).get("items", []),
         "ledger": extras.get("ledger"),

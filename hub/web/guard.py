@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.websockets import WebSocket
 
+from hub.otlp_doors import ingest_token, without_token
 from hub.web.routes import Role, RouteSpec
 from shared.errors import BadInput, Refused, TooLarge, Unavailable, UnsupportedType
 from shared.security import derive, same_secret
@@ -47,6 +48,8 @@ class Guard:
         bearer = _bearer(request.headers)
         if role in ("edge", "peer"):
             return bearer is not None and same_secret(bearer, self.cluster_key)
+        if role == "otlp":
+            return bearer is not None and same_secret(bearer, ingest_token(self.cluster_key))
         if bearer is not None:
             return same_secret(bearer, self.admin_token)
         return self._session_holds(request) and _from_own_page(request)
@@ -147,6 +150,8 @@ def _from_own_page(request: HTTPConnection) -> bool:
 
 
 def _who_are_you(spec: RouteSpec, request: Request) -> Response:
+    if spec.role == "otlp":
+        return without_token(request)
     wants_page = "text/html" in request.headers.get("accept", "")
     if spec.role == "admin" and request.method == "GET" and wants_page:
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")

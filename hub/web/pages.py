@@ -11,10 +11,11 @@ from hub.web.page import Page
 from hub.web.routes import RouteSpec
 from hub.web.static_files import static_routes
 from hub.web.stream import Streams
+from hub.web.tail_page import TAIL
 from hub.web.telemetry_pages import TELEMETRY_PAGES
 from hub.web.vm_pages import VM_PAGES
 
-PAGES: tuple[Page, ...] = (*FLEET_PAGES, *VM_PAGES, *TELEMETRY_PAGES)
+PAGES: tuple[Page, ...] = (*FLEET_PAGES, *VM_PAGES, *TELEMETRY_PAGES, TAIL)
 
 
 def page_routes(call: RpcCall, context: WebContext) -> list[RouteSpec]:

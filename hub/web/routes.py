@@ -7,7 +7,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-Role = Literal["open", "admin", "edge", "peer"]
+Role = Literal["open", "admin", "edge", "peer", "otlp"]
 
 
 @dataclass(frozen=True, slots=True)

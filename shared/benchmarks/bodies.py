@@ -26,8 +26,8 @@ def log_body(records: int, first: int, time_ns: int) -> bytes:
     """One export request with this many records, numbered from `first`."""
     request = ExportLogsServiceRequest()
     group = request.resource_logs.add()
-    group.resource.attributes.append(_text("service.name", "shop"))
-    group.resource.attributes.append(_text("host.name", "web-17"))
+    group.resource.attributes.append(text_attribute("service.name", "shop"))
+    group.resource.attributes.append(text_attribute("host.name", "web-17"))
     scope = group.scope_logs.add()
     scope.scope.name = "shop.web"
     # Ids must not compress, but every run should send the same.
@@ -38,14 +38,21 @@ def log_body(records: int, first: int, time_ns: int) -> bytes:
         record.severity_number = SeverityNumber.SEVERITY_NUMBER_INFO
         record.severity_text = "INFO"
         record.body.string_value = MESSAGES[number % 12].format(n=number, m=chance.randrange(997))
-        record.attributes.append(_text("http.request.method", "GET" if number % 3 else "POST"))
-        record.attributes.append(_text("url.path", f"/api/v1/orders/{chance.randrange(10**6)}"))
+        record.attributes.append(
+            text_attribute("http.request.method", "GET" if number % 3 else "POST")
+        )
+        record.attributes.append(
+            text_attribute("url.path", f"/api/v1/orders/{chance.randrange(10**6)}")
+        )
         if number % 2:
-            record.attributes.append(_text("client.address", f"10.0.{chance.randrange(256)}.17"))
+            record.attributes.append(
+                text_attribute("client.address", f"10.0.{chance.randrange(256)}.17")
+            )
         if number % 5 < 2:
             record.trace_id, record.span_id = chance.randbytes(16), chance.randbytes(8)
     return request.SerializeToString()
 
 
-def _text(key: str, value: str) -> KeyValue:
+def text_attribute(key: str, value: str) -> KeyValue:
+    """An attribute with a text."""
     return KeyValue(key=key, value=AnyValue(string_value=value))

@@ -30,19 +30,37 @@ class Stage:
     folder: Path
     hub_port: int
     otlp_port: int
+    peer_port: int
     hub: psutil.Popen | None = None
     edge: psutil.Popen | None = None
+    peer: psutil.Popen | None = None
 
     @property
     def token(self) -> str:
         """The hub's admin token."""
-        return (self.folder / "hub" / "admin.token").read_text().strip()
+        return self.token_of("hub")
+
+    def token_of(self, name: str) -> str:
+        """The admin token of the hub in a folder of this name."""
+        return (self.folder / name / "admin.token").read_text().strip()
+
+    @property
+    def cluster_key(self) -> str:
+        """The secret that hubs and edges share."""
+        return (self.folder / "cluster.key").read_text().strip()
 
     def start_hub(self) -> None:
         """Start the hub and wait until it is ready."""
         data, port = str(self.folder / "hub"), str(self.hub_port)
         self.hub = _start("hub", "--hub-id", "hub-1", "--data", data, "--port", port)
         self._wait_for(self.hub, lambda: answers(self.hub_port, "/readyz"))
+
+    def start_peer(self) -> None:
+        """Start a second hub that copies the first, and wait until it is ready."""
+        data, port = str(self.folder / "peer"), str(self.peer_port)
+        peers = ("--peers", f"127.0.0.1:{self.hub_port}")
+        self.peer = _start("hub", "--hub-id", "hub-2", "--data", data, "--port", port, *peers)
+        self._wait_for(self.peer, lambda: answers(self.peer_port, "/readyz"))
 
     def start_edge(self) -> float:
         """Start the edge; returns the seconds until it took in data."""
@@ -71,22 +89,31 @@ class Stage:
         _stop(self.edge)
         self.edge = None
 
-    def hub_records(self) -> int:
-        """How many records the hub holds."""
-        return int(call(self.hub_port, self.token, "hub.status")["records"])
+    def stop_peer(self) -> None:
+        """Stop the second hub."""
+        _stop(self.peer)
+        self.peer = None
+
+    def hub_records(self, port: int = 0) -> int:
+        """How many records the hub holds, or the second one when its port is given."""
+        name = "peer" if port == self.peer_port else "hub"
+        return int(call(port or self.hub_port, self.token_of(name), "hub.status")["records"])
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
-    """A running hub and edge, ended with the block."""
-    stage = Stage(folder, free_port(), free_port())
+def staged(folder: Path, *, with_edge: bool = True) -> Iterator[Stage]:
+    """A running hub, and an edge unless none is wanted, ended with the block."""
+    stage = Stage(folder, free_port(), free_port(), free_port())
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "cluster.key").write_text("bench-only-on-loopback\n")
     try:
         stage.start_hub()
-        stage.start_edge()
+        if with_edge:
+            stage.start_edge()
         yield stage
     finally:
         stage.stop_edge()
+        stage.stop_peer()
         stage.stop_hub()
 
 
@@ -152,8 +179,12 @@ def cpu_seconds(process: psutil.Popen | None) -> float:
 
 def run_load(port: int, *arguments: object, seconds: float) -> dict[str, float]:
     """Run the load generator as a process of its own; returns what it counted."""
-    words = map(str, (port, *arguments))
-    command = [sys.executable, "-m", "shared.benchmarks.load", *words]
+    return run_process("shared.benchmarks.load", port, *arguments, seconds=seconds)
+
+
+def run_process(module: str, *arguments: object, seconds: float) -> dict[str, float]:
+    """Run a module as a process that prints a JSON object; returns that."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, timeout=seconds + 60)
     result: dict[str, float] = orjson.loads(done.stdout)
     return result

@@ -13,7 +13,8 @@ import pytest
 from starlette.applications import Starlette
 
 from hub.app import asgi_app
-from hub.hub import Hub, HubConfig
+from hub.config import HubConfig
+from hub.hub import Hub
 from shared.benchmarks.bodies import log_body
 from shared.codec import compress
 from shared.envelope import MEDIA_TYPE, write_batch

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from edge.client import Client
 from edge.client_outbox import ClientLimits
-from edge.receive.body import BodyLimits
 from shared.backoff import Backoff
+from shared.receive.body import BodyLimits
 from shared.records import Signal
 from tests.unit.client.doors import Door, opened, serving
 

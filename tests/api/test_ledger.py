@@ -1,14 +1,16 @@
 """The ledger of a hub: what is held, lost, missing or contradicted is told, and two hubs agree on it."""
 
+import asyncio
 import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from hub.hub import FILE_NAME
+from hub.store.files import FILE_NAME
 from shared.records import Chunk, Gap, Signal
 from tests.api.conftest import ADMIN_TOKEN, T0, Log, World, bearer
+from tests.hub_files import day_files
 
 T0_MS = T0 // 1_000_000
 KEY = ("edge-1", "e1")
@@ -191,11 +193,14 @@ async def test_the_totals_are_in_the_metrics(world: World) -> None:
 
 
 def spoil(world: World, statement: str, *values: Any) -> None:
-    """Change the hub's disk behind its back."""
-    connection = sqlite3.connect(world.hub.config.folder / FILE_NAME)
-    with connection:
-        connection.execute(statement, values)
-    connection.close()
+    """Change the hub's disk behind its back: its hub.db, or the day files when bodies are meant."""
+    folder = world.hub.config.folder
+    files = day_files(folder) if " body " in statement else [folder / FILE_NAME]
+    for file in files:
+        connection = sqlite3.connect(file)
+        with connection:
+            connection.execute(statement, values)
+        connection.close()
 
 
 async def verify(world: World, **asked: Any) -> tuple[str, int, list[dict[str, Any]]]:
@@ -236,7 +241,8 @@ async def test_holes_are_no_fault_but_no_proof_either(world: World) -> None:
 
 
 SPOILT: dict[str, tuple[str, str]] = {
-    "a body": ("UPDATE chunk SET body = x'00' WHERE seq = 4", "the body has another hash"),
+    "a body": ("UPDATE body SET body = x'00' WHERE arrival = 4", "the body has another hash"),
+    "a body that is gone": ("DELETE FROM body WHERE arrival = 4", "is not in the day file"),
     "a header": (
         "UPDATE chunk SET header = (SELECT header FROM chunk WHERE seq = 5) WHERE seq = 4",
         "the header names another number",
@@ -259,6 +265,8 @@ async def test_damage_on_the_disk_is_found_where_it_is(
     _, _, faults = await verify(world)
     assert faults[0]["first"] == faults[0]["last"] == 4
     assert reason in faults[0]["fault"]
+    while world.hub.store.suspects:  # What was found is mended at once.
+        await asyncio.sleep(0.01)
     await world.still_works()
 
 
@@ -268,9 +276,10 @@ async def test_a_break_in_the_chain_is_found_though_every_hash_is_right(world: W
     stranger = Log(seq=1, head=b"another past".ljust(32)).chunk()
     spoil(
         world,
-        "UPDATE chunk SET header = ?, body = ?, hash = ? WHERE seq = 2",
-        *(stranger.header_bytes, stranger.body, stranger.hash),
+        "UPDATE chunk SET header = ?, hash = ? WHERE seq = 2",
+        *(stranger.header_bytes, stranger.hash),
     )
+    spoil(world, "UPDATE body SET body = ? WHERE arrival = 2", stranger.body)
     page = await world.call("ledger.verify", node="edge-1")
     assert page["verdict"] == "broken"
     assert [fault["first"] for fault in page["epochs"][0]["faults"]] == [2, 3]

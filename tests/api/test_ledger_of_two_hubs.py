@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.app import asgi_app
-from hub.hub import FILE_NAME, Hub, HubConfig
-from hub.mesh import _read_have
+from hub.config import HubConfig
+from hub.hub import Hub
+from hub.pull_answers import Asked, read_have
+from hub.store.files import FILE_NAME
 from shared.errors import BadInput, Unreachable
 from shared.http import Reply
 from shared.records import Gap, Signal
@@ -167,7 +169,7 @@ async def test_what_this_hub_does_not_understand_is_kept_beside_for_a_peer(
 @given(st.binary(max_size=60))
 def test_whatever_a_peer_answers_is_read_or_refused(body: bytes) -> None:
     with pytest.raises(BadInput):
-        _read_have(body)
+        read_have(body, Asked("", 0))
 
 
 anything = st.recursive(
@@ -183,6 +185,6 @@ anything = st.recursive(
 def test_whatever_fields_a_peer_answers_with_are_read_or_refused(said: dict[str, Any]) -> None:
     try:
         body = httpx.Response(200, json={"store_epoch": "s", "head": 1, **said}).content
-        _read_have(body)
+        read_have(body, Asked("", 0))
     except BadInput:
         pass

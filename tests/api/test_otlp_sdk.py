@@ -21,9 +21,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from prometheus_client import CollectorRegistry
 
-from edge.receive.counters import ReceiveCounters
 from edge.receive.otlp import otlp_app
 from shared.otlp_rows import metric_points, span_rows
+from shared.receive.counters import ReceiveCounters
 from shared.records import Signal
 from shared.serve import bind, server
 from tests.unit.receive.sinks import ListSink

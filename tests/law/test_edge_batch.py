@@ -5,8 +5,9 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.batch import GatherLimits, PushLimits, join_parts, take_group, take_push, wanted_from
+from edge.batch import PushLimits, take_push, wanted_from
 from edge.push import Next, halves, judge_status
+from shared.receive.gather import GatherLimits, join_parts, take_group
 from shared.records import Encoding, Part, Signal
 from tests.law.drawing import patient, ranges_of, seq_sets
 

@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 from edge.books import Totals
-from hub.hub import COPIES
+from hub.config import COPIES
 from shared.merge import to_bytes
 from shared.ranges import Ranges
 from shared.records import MIB

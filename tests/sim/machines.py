@@ -16,7 +16,9 @@ from edge.buffer import Buffer
 from edge.capacity import BufferLimits
 from edge.identity import FILE_NAME, Identity, take_up
 from hub.app import asgi_app
-from hub.hub import Hub, HubConfig
+from hub.config import HubConfig
+from hub.disk_guard import Room
+from hub.hub import Hub
 from shared.errors import BufferFull
 from shared.serve import SHUTDOWN_SECONDS_MAX
 from tests.sim.disk import Disks
@@ -131,7 +133,14 @@ class HubMachine(Machine):
     def __init__(self, world: World, name: str, peers: list[str]) -> None:
         super().__init__(world, name)
         self.config = HubConfig(
-            name, self.folder, url_of(name), peers, CLUSTER_KEY, ADMIN_TOKEN, synchronous="OFF"
+            name,
+            self.folder,
+            url_of(name),
+            peers,
+            CLUSTER_KEY,
+            ADMIN_TOKEN,
+            synchronous="OFF",
+            room=lambda folder: Room(10**12, 10**12),
         )
         self.hub: Hub | None = None
 

@@ -13,9 +13,15 @@ import edge.drain
 import edge.heartbeat
 import edge.link
 import edge.shipper
-import hub.peer_doors
+import hub.disk_watch
 import hub.hub
+import hub.keeper
 import hub.mesh
+import hub.own_voice
+import hub.peer_doors
+import hub.pulling
+import hub.questions
+import hub.sweep
 from shared.backoff import Backoff
 from shared.liveness import BeatLimits
 
@@ -37,8 +43,12 @@ SLOW = (
     (hub.hub, "SAVE_SECONDS", QUIET_SECONDS),
     (hub.hub, "PRUNE_SECONDS", QUIET_SECONDS),
     (hub.mesh, "GOSSIP_SECONDS", QUIET_SECONDS),
-    (hub.mesh, "POLL_SECONDS", QUIET_SECONDS),
-    (hub.mesh, "_RETRY", _RETRY),
+    (hub.questions, "POLL_SECONDS", QUIET_SECONDS),
+    (hub.pulling, "_RETRY", _RETRY),
+    (hub.sweep, "SWEEP_SECONDS", QUIET_SECONDS),
+    (hub.disk_watch, "LOOK_SECONDS", QUIET_SECONDS),
+    (hub.keeper, "LOOK_SECONDS", QUIET_SECONDS),
+    (hub.own_voice, "FLUSH_SECONDS", QUIET_SECONDS),
 )
 
 

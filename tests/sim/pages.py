@@ -3,19 +3,22 @@
 import contextlib
 from collections.abc import Iterator
 
-import hub.peer_doors
 import hub.gossip
-import hub.mesh
+import hub.peer_doors
+import hub.pulling
 import hub.replicate
 import hub.store.chunks
+import hub.vectors
 
 SMALL = (
     (hub.peer_doors, "HAVE_PAGE", 5),
     (hub.peer_doors, "CHUNKS_MAX", 3),
     (hub.gossip, "PAGE_RECORDS", 3),
-    (hub.mesh, "PULL_BYTES", 600),
+    (hub.pulling, "PULL_BYTES", 600),
     (hub.replicate, "RUN_CHUNKS_MAX", 2),
     (hub.store.chunks, "UNSAFE_PAGE", 4),
+    (hub.vectors, "LOGS_MAX", 2),
+    (hub.vectors, "SPANS_MAX", 3),
 )
 
 

@@ -1,7 +1,6 @@
 """An oracle outside of the system: it remembers what was acknowledged, and looks at the disks itself."""
 
 import hashlib
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ import httpx
 from shared.codec import decompress
 from shared.otlp_rows import log_rows
 from shared.records import GENESIS_HASH, MIB, ChunkHeader, Encoding, Signal, read_header
+from tests.hub_files import chunks_in
 from tests.system.processes import HubProcess, eventually
 
 SERVICE = "oracle"
@@ -28,7 +28,7 @@ def log_request(ids: Iterable[str]) -> dict[str, object]:
 
 @dataclass
 class Sender:
-    """Sends numbered records without a pause, and never the same one again."""
+    """Sends numbered records without a pause while it is entered, and never the same one again."""
 
     otlp_url: str
     records_each: int = 10
@@ -57,6 +57,7 @@ class Sender:
                     self._stop.wait(0.05)  # Nobody listens just now.
 
     def __enter__(self) -> "Sender":
+        self._stop.clear()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         return self
@@ -102,15 +103,12 @@ class HeldChunk:
 
 
 def chunks_on_disk(database: Path, origin: str) -> list[HeldChunk]:
-    """Every chunk of an origin in a hub's file, in the order of its log. Nothing is changed."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    try:
-        rows = connection.execute(
-            "SELECT header, hash, body FROM chunk WHERE origin = ? ORDER BY epoch, seq", (origin,)
-        ).fetchall()
-    finally:
-        connection.close()
-    return [HeldChunk(read_header(header), digest, body) for header, digest, body in rows]
+    """Every chunk of an origin in a hub's files, in the order of its log. Nothing is changed."""
+    return [
+        HeldChunk(read_header(chunk.header), chunk.hash, chunk.body)
+        for chunk in chunks_in(database.parent)
+        if chunk.origin == origin
+    ]
 
 
 def assert_whole_chain(chunks: list[HeldChunk]) -> None:

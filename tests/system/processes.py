@@ -154,6 +154,12 @@ class HubProcess(Role):
             return {}
         return result
 
+    def children(self, module: str) -> list[psutil.Process]:
+        """The processes of this module that it has started and that live."""
+        assert self.process is not None
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        return [each for each in family if module in _words_of(each)]
+
     def holds_in_buffer(self, node: str) -> int:
         """How many records a node still keeps; -1 while the hub cannot reach it."""
         return int(self.ask("edge.buffer", node=node).get("records", -1))
@@ -178,6 +184,13 @@ class HubProcess(Role):
             if not page["cursor"]:
                 return found
             cursor = {"cursor": page["cursor"]}
+
+
+def _words_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def each_shows(
@@ -226,20 +239,23 @@ class Fleet:
             hub.start()
         return hub
 
-    def two_hubs(self, *words: str) -> tuple[HubProcess, HubProcess]:
-        """Two hubs of which each is told of the other, started side by side."""
-        ports = free_ports(2)
+    def hubs(self, count: int, *words: str) -> list[HubProcess]:
+        """Hubs of which each is told of all others, started side by side."""
+        ports = free_ports(count)
         hubs = [
-            self.hub(
-                f"hub-{number}", f"PEER_MASTERS=127.0.0.1:{peer}", *words, port=port, start=False
-            )
-            for number, port, peer in ((1, ports[0], ports[1]), (2, ports[1], ports[0]))
+            self.hub(f"hub-{number}", _peers(ports, port), *words, port=port, start=False)
+            for number, port in enumerate(ports, 1)
         ]
         for hub in hubs:
             hub.start(wait=False)
         for hub in hubs:
             eventually(hub.is_ready, f"{hub.name} is ready")
-        return hubs[0], hubs[1]
+        return hubs
+
+    def two_hubs(self, *words: str) -> tuple[HubProcess, HubProcess]:
+        """Two hubs of which each is told of the other, started side by side."""
+        first, second = self.hubs(2, *words)
+        return first, second
 
     def edge(
         self, name: str, hubs: Sequence[HubProcess], *words: str, folder: str = ""
@@ -283,6 +299,11 @@ class Fleet:
     def report(self) -> str:
         """What everybody said last."""
         return "\n".join(f"---- {role.name}\n{role.said()}" for role in self.roles)
+
+
+def _peers(ports: Sequence[int], mine: int) -> str:
+    others = ",".join(f"127.0.0.1:{port}" for port in ports if port != mine)
+    return f"PEER_MASTERS={others}"
 
 
 def end_all_in(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from functools import partial
 
+from tests.hub_files import remove_store
 from tests.system.oracle import (
     Sender,
     assert_nothing_lost_or_double,
@@ -39,8 +40,7 @@ def test_a_hub_that_loses_its_disk_right_after_its_answer_takes_nothing_along(
         sender.until_acked(300)
     eventually(partial(has_all, first, sender), "the hub that lives has everything")
     first.kill()
-    for file in first.database.parent.glob("hub.db*"):
-        file.unlink()
+    remove_store(first.database.parent)
     first.start()
     second.start()
     for hub in (first, second):

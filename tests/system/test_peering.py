@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from tests.hub_files import remove_store
 from tests.system.oracle import (
     SERVICE,
     Sender,
@@ -102,8 +103,7 @@ def test_a_hub_whose_disk_was_replaced_is_filled_again_by_its_peer(fleet: Fleet)
         sender.until_acked(300)
     each_shows([first], lambda hub: hub.holds_in_buffer("edge-1"), 0)
     second.stop()
-    for file in second.database.parent.glob("hub.db*"):
-        file.unlink()
+    remove_store(second.database.parent)
     second.start()
     eventually(partial(has_all, second, sender), "the empty hub has everything again")
     assert_whole_chain(chunks_on_disk(second.database, "edge-1"))

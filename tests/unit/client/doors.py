@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from edge.receive.body import BodyLimits
-from edge.receive.counters import ReceiveCounters
 from edge.receive.otlp import otlp_app
 from shared.otlp_points import MetricPoint
 from shared.otlp_rows import LogRow, SpanRow, log_rows, metric_points, span_rows
+from shared.receive.body import BodyLimits
+from shared.receive.counters import ReceiveCounters
 from shared.records import Signal
 from shared.serve import bind, server
 from tests.unit.receive.sinks import ListSink

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from edge.batch import GatherLimits
 from edge.buffer import FOLDER_NAME, Buffer
 from edge.capacity import BufferLimits
 from shared.otlp_make import Event, event_part
+from shared.receive.gather import GatherLimits
 from shared.records import KIB, MIB, Chunk, Encoding, Part, Signal
 from shared.runtime import Runtime
 

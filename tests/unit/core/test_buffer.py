@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from edge.batch import GatherLimits
 from edge.buffer import FOLDER_NAME, Buffer
 from edge.capacity import BufferLimits
 from edge.letters import FILE_NAME as LETTERS_NAME
@@ -18,6 +17,7 @@ from shared.codec import decompress
 from shared.errors import BufferFull
 from shared.otlp_rows import log_rows
 from shared.ranges import Ranges, of_spans
+from shared.receive.gather import GatherLimits
 from shared.records import GENESIS_HASH, MIB, Checkpoint, Chunk, Encoding, Part
 from shared.runtime import Runtime
 

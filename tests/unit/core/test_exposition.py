@@ -11,10 +11,10 @@ from edge.buffer import Buffer
 from edge.exposition import registry_of
 from edge.identity import Identity
 from edge.push import Next
-from edge.receive.counters import ReceiveCounters
-from edge.receive.self_metrics import SelfMetrics
 from shared.otlp_rows import metric_points
 from shared.ranges import Ranges
+from shared.receive.counters import ReceiveCounters
+from shared.receive.self_metrics import SelfMetrics
 from shared.records import KIB, Signal
 from shared.runtime import HttpReply, Runtime
 from tests.unit.core.buffers import alert, all_chunks, fill, running
@@ -97,7 +97,7 @@ async def test_the_same_numbers_are_kept_as_metrics_of_the_machine(
         registry = registry_of(agent_on(buffer, runtime))
         ReceiveCounters(registry)
         await fill(buffer, Signal.LOGS, 1)
-        metrics = SelfMetrics(runtime, buffer, "edge-1", registry, 10.0)
+        metrics = SelfMetrics(runtime, buffer, {"headwater.node": "edge-1"}, registry, 10.0)
         assert await metrics.take()
         chunks = [each for each in await all_chunks(buffer) if each.header.signal == Signal.METRICS]
         assert chunks
@@ -109,7 +109,7 @@ async def test_of_a_full_buffer_they_are_left_out_and_come_with_the_next(
     sink = ListSink(refusals=1)
     async with running(tmp_path, runtime) as buffer:
         registry = registry_of(agent_on(buffer, runtime))
-        metrics = SelfMetrics(runtime, sink, "edge-1", registry, 10.0)
+        metrics = SelfMetrics(runtime, sink, {"headwater.node": "edge-1"}, registry, 10.0)
         assert not await metrics.take()
         assert await metrics.take()
     points = [point for part in sink.parts for point in metric_points(part.encoding, part.body)]

@@ -8,7 +8,8 @@ from sqlite_utils.migrations import Migrations
 from hub.replicate import SafeLedger
 from hub.store import ledger_reads
 from hub.store.chunks import ChunkStore
-from hub.store.schema import MIGRATIONS, first_tables
+from hub.store.files import open_files
+from hub.store.schema import first_tables
 from shared.runtime import system_runtime
 from shared.sqlite import Database
 from tests.law.drawing import chunk_of
@@ -33,8 +34,8 @@ async def test_the_chunks_of_an_older_store_are_in_the_ledger(tmp_path: Path) ->
 
     await before.write(fill)
     before.close()
-    database = Database(path, MIGRATIONS, synchronous="OFF", threads=False)
-    store = ChunkStore(database, system_runtime(), SafeLedger(1))
+    files = open_files(tmp_path, "OFF", threads=False)
+    store = ChunkStore(files, system_runtime(), SafeLedger(1))
     await store.open()
     (book,) = await store.reading(lambda db: ledger_reads.epoch_books(db, "edge-1"))
     assert {name: each.to_wire() for name, each in book.by_signal.items()} == {
@@ -46,4 +47,4 @@ async def test_the_chunks_of_an_older_store_are_in_the_ledger(tmp_path: Path) ->
     assert outcome.held
     (grown,) = await store.reading(lambda db: ledger_reads.epoch_books(db, "edge-1"))
     assert grown.by_signal["logs"].chunks == 3
-    database.close()
+    files.close()

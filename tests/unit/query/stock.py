@@ -14,6 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from hub.query.scan import Held, MayHold
 from shared.errors import BadInput
 from shared.otlp import JSON_TYPE, PROTO_TYPE, read_part
 from shared.records import ChunkHeader, Encoding, Signal
@@ -46,11 +47,16 @@ class ListReader:
         start_ns: int,
         end_ns: int,
         newest_first: bool = True,
-    ) -> Iterator[HeldChunk]:
+        may_hold: MayHold | None = None,
+    ) -> Iterator[Held]:
         found = [
             held
             for held in self.chunks
             if held.header.signal in signals
+            and (
+                may_hold is None
+                or may_hold(held.arrival, held.received_ms, Signal(held.header.signal))
+            )
             and (nodes is None or held.header.origin in nodes)
             and held.header.time_min_ns < end_ns
             and held.header.time_max_ns >= start_ns
@@ -59,9 +65,9 @@ class ListReader:
             return iter(sorted(found, key=lambda held: -held.header.time_max_ns))
         return iter(sorted(found, key=lambda held: held.header.time_min_ns))
 
-    def body(self, arrival: int) -> bytes:
+    def body(self, held: Held) -> bytes:
         self.bodies_read += 1
-        body = next(held.body for held in self.chunks if held.arrival == arrival)
+        body = next(each.body for each in self.chunks if each.arrival == held.arrival)
         if body == b"damaged":
             raise BadInput("the chunk is damaged")
         return body

@@ -1,11 +1,12 @@
 """Coverage: what an answer may promise."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from hub.query.coverage import Backlog, backlog_of, coverage, lost_records
+from hub.query.coverage import Backlog, StoreState, backlog_of, coverage, lost_records
 from shared.records import Gap
 from tests.unit.query.stock import NOW_NS
 
@@ -23,8 +24,27 @@ def test_an_idle_online_node_is_complete_up_to_its_last_beat() -> None:
         "behind": [],
         "missing_nodes": [],
         "partial": False,
+        "index": None,
+        "damaged_chunks": 0,
         "gaps": {"count": 0, "records": 0, "reasons": {}, "nodes": []},
+        "skewed": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("skew_ms", "is_told"), [(None, False), (2000, False), (2001, True), (-86_400_000, True)]
+)
+def test_a_node_whose_clock_is_wrong_is_named(skew_ms: int | None, is_told: bool) -> None:
+    answer = judge(dataclasses.replace(IDLE, clock_skew_ms=skew_ms))
+    told = [{"node": "edge-1", "clock_skew_ms": skew_ms}] if is_told else []
+    assert (answer["skewed"], answer["partial"]) == (told, False)
+
+
+def test_chunks_that_were_damaged_and_are_not_back_make_an_answer_partial() -> None:
+    state = StoreState({"behind_chunks": 4}, damaged_chunks=3)
+    answer = coverage("hub-1", [IDLE], None, NOW_NS, store=state)
+    assert (answer["partial"], answer["damaged_chunks"]) == (True, 3)
+    assert answer["index"] == {"behind_chunks": 4}
 
 
 def test_declared_losses_are_named_and_do_not_make_an_answer_partial() -> None:

@@ -181,6 +181,8 @@ def test_an_item_tells_all_of_a_record() -> None:
         "seq": 1,
         "index": 0,
         "received": "2027-01-15T08:00:00Z",
+        "delay_s": 99999999.877,
+        "backfilled": False,
     }
 
 

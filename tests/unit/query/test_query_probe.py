@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub.query.logs import LogFilter
+from hub.query.log_attributes import attribute_test
+from hub.query.log_filter import LogFilter
 from hub.query.probe import Probe
-from shared.otlp_rows import log_rows
+from shared.otlp_log_entries import log_entries
 from shared.records import Encoding
 from tests.unit.query.stock import log, logs, to_json
 
@@ -46,11 +47,13 @@ def test_whatever_the_record_matches_the_probe_lets_through(
     needle = text[start : start + length]
     if upper:
         needle = "".join(c.upper() if c.isascii() else c for c in needle)
-    wanted = LogFilter(text=needle, service=text, attributes={text: "1"})
+    wanted = LogFilter(
+        text=needle, services=frozenset({text}), attributes=(attribute_test(text, "1"),)
+    )
     for encoding, body in bodies(text):
-        (row,) = log_rows(encoding, body)
-        assert wanted.accepts(row)
-        assert wanted.probe().may_hold(encoding, body)
+        (entry,) = log_entries(encoding, body)
+        assert wanted.accepts(entry)
+        assert wanted.probe.may_hold(encoding, body)
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PROTO, Encoding.JSON])

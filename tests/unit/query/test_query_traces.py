@@ -11,7 +11,7 @@ from hub.query.trace import get_trace, read_trace_get_query
 from hub.query.traces import read_trace_query, search_traces
 from shared.errors import RpcError
 from shared.records import Signal
-from tests.unit.query.stock import NOW_NS, ListReader, at, log, logs, span, spans
+from tests.unit.query.stock import NOW_NS, ListReader, at, key_values, log, logs, span, spans
 
 TINY = Limits(chunks_max=2, hard_factor=1000)
 
@@ -252,3 +252,77 @@ def test_a_trace_that_was_not_looked_for_everywhere_says_so() -> None:
     answer = get_trace(reader, query, Limits(chunks_max=3))
     assert answer["scanned"]["complete"] is False
     assert len(answer["spans"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"max_duration_ms": 1000}, [3, 1]),
+        ({"min_duration_ms": 2000, "max_duration_ms": 3000}, [2]),
+        ({"max_duration_ms": 0}, []),
+        ({"attributes": {"http.status": "404"}}, [2]),
+        ({"attributes": {"http.status": 404}}, [2]),
+        ({"attributes": {"service.name": "shop"}}, [3, 2, 1]),
+        ({"attributes": {"service.name": "shop", "user": "ann"}}, [1]),
+        ({"attributes": {"user": "ann", "http.status": 404}}, []),
+        ({"attributes": {"user": "an"}}, []),
+        ({"order": "slowest"}, [2, 3, 1]),
+        ({"order": "slowest", "limit": 1}, [2]),
+        ({"order": "slowest", "max_duration_ms": 1500}, [3, 1]),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["proto", "json"])
+def test_durations_attributes_and_order(
+    asked: dict[str, Any], found: list[int], encoding: str
+) -> None:
+    """All wanted attributes must be on one span or its resource."""
+    first, second = span(1, 1), span(2, 2, 0, 2, 3)
+    first.attributes.extend(key_values({"user": "ann"}))
+    second.attributes.extend(key_values({"http.status": 404}))
+    reader = ListReader()
+    reader.put(Signal.TRACES, spans([first, second, span(3, 3, 0, 4)]), encoding=encoding)
+    assert ids(search(reader, **asked)["items"]) == found
+
+
+def test_bytes_are_found_by_the_text_that_shows_them() -> None:
+    made = span(1, 1)
+    made.attributes.add(key="digest").value.bytes_value = b"\xde\xad\xbe"
+    reader = ListReader()
+    reader.put(Signal.TRACES, spans([made]))
+    assert ids(search(reader, attributes={"digest": "3q2+"})["items"]) == [1]
+
+
+def test_the_slowest_have_no_second_page() -> None:
+    reader = ListReader()
+    reader.put(Signal.TRACES, spans([span(1, 1), span(2, 2, 0, 70)]))
+    answer = search(reader, order="slowest", limit=1)
+    assert answer["cursor"] is None
+    assert answer["scanned"] == {"chunks": 1, "records": 2, "complete": True}
+    newest = search(reader, limit=1)
+    with pytest.raises(RpcError, match=r"^cursor: it belongs to another question"):
+        search(reader, order="slowest", limit=1, cursor=newest["cursor"])
+
+
+def test_the_slowest_of_too_much_say_that_not_all_was_read() -> None:
+    reader = ListReader()
+    for second in range(9):
+        reader.put(Signal.TRACES, spans([span(second + 1, 1, 0, second, 0.9 - second / 10)]))
+    query = read_trace_query({"order": "slowest"}, NOW_NS)
+    answer = search_traces(reader, query, Limits(chunks_max=3))
+    assert ids(answer["items"]) == [6, 7, 8, 9]
+    assert answer["scanned"]["complete"] is False
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"min_duration_ms": 5, "max_duration_ms": 4}, "^max_duration_ms: it must not be less"),
+        ({"max_duration_ms": -1}, "^max_duration_ms: "),
+        ({"max_duration_ms": 1e300}, "^max_duration_ms: "),
+        ({"order": "oldest"}, "^order: "),
+        ({"start": "now", "end": "-1h"}, "^start: it must be earlier than end"),
+    ],
+)
+def test_questions_that_make_no_sense_are_refused(asked: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(RpcError, match=complaint):
+        search(ListReader(), **asked)

@@ -1,10 +1,10 @@
 """Expositions for tests, and the points that they become; every part is read back as OTLP."""
 
-from edge.receive.exposition_numbers import Moment
-from edge.receive.scrape_part import Readout, read_out, scrape_parts
 from shared.otlp import read_part
 from shared.otlp_points import MetricPoint
 from shared.otlp_rows import metric_points
+from shared.receive.exposition_numbers import Moment
+from shared.receive.scrape_part import Readout, read_out, scrape_parts
 from shared.records import Part, Signal
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

@@ -16,10 +16,10 @@ from prometheus_client import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_open
 
-from edge.receive.exposition import LINE_BYTES_MAX, Family, read_exposition
-from edge.receive.exposition_numbers import POINTS_MAX, Moment
-from edge.receive.scrape_part import PART_BYTES_MAX, Readout, read_out, scrape_parts
 from shared.errors import BadInput
+from shared.receive.exposition import LINE_BYTES_MAX, Family, read_exposition
+from shared.receive.exposition_numbers import POINTS_MAX, Moment
+from shared.receive.scrape_part import PART_BYTES_MAX, Readout, read_out, scrape_parts
 from tests.unit.receive.expositions import NOW_NS, OPEN, OURS, TEXT, checked, lines, points, read
 
 

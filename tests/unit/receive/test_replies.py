@@ -5,8 +5,6 @@ import json
 import pytest
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # Ships no types.
 
-from edge.receive.body import HeldBytes, declared_bytes
-from edge.receive.replies import refuse_error, retry_after_seconds, stored
 from shared.errors import (
     BadInput,
     BufferFull,
@@ -16,6 +14,9 @@ from shared.errors import (
     Unavailable,
     UnsupportedType,
 )
+from shared.receive.body import HeldBytes, declared_bytes
+from shared.receive.replies import refuse_error, retry_after_seconds, stored
+from shared.receive.sink import Overloaded
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ from shared.errors import (
         (UnsupportedType("no"), 415, 3, "unsupported_type"),
         (BufferFull("full", 5), 503, 14, "busy"),
         (Unavailable("later"), 503, 14, "busy"),
+        (Overloaded("slow down"), 429, 8, "pressed"),
     ],
 )
 def test_each_error_has_its_status_and_code(

@@ -1,0 +1,36 @@
+"""What a hub must know to begin."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hub.credits import BUDGET_BYTES_PER_S
+from hub.disk_guard import Room
+from hub.disk_watch import room_of
+from hub.retention import Policy
+
+COPIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HubConfig:
+    """What a hub must know to begin. URLs have no slash at the end. By default everything is kept for
+    ever, no process is started, and the hub keeps none of its own metrics."""
+
+    hub_id: str
+    folder: Path
+    url: str
+    peers: Sequence[str]
+    cluster_key: str
+    admin_token: str
+    synchronous: str = "FULL"
+    backlog_bytes_per_s: int = BUDGET_BYTES_PER_S
+    copies: int = COPIES
+    own_metrics_seconds: float = 0.0
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    disk_reserve_bytes: int = 0
+    room: Callable[[Path], Room] = room_of
+    index: bool = False
+    query_processes: int = 0
+    scrub: bool = False
+    log_level: str = "info"
