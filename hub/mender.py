@@ -118,7 +118,7 @@ class Mender:
 
     async def _mend(self, key: DayKey) -> None:
         found = await self._diagnose(key)
-        if not found.broken:
+        if not found.broken and key not in self.store.files.writer.broken:
             log.info("the day file %s is sound after all", key.file_name)
             return
         repair = Repair(self.store.files, key)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -140,7 +141,9 @@ def _covered(
         backlogs += [Backlog(hub, "online", 0, 0, None, 0.0) for hub in sorted(hubs)]
         now_ns = fleet.runtime.wall_ns()
         lost = await audit.lost(names, *_range_ms(raw, now_ns, back_s))
-        covered = coverage(hub_id, backlogs, names, now_ns, lost, fleet.upkeep.state)
+        unreadable = result.get("scanned", {}).get("unreadable_chunks", 0)
+        state = replace(fleet.upkeep.state, unreadable_chunks=unreadable)
+        covered = coverage(hub_id, backlogs, names, now_ns, lost, state)
         return {**result, "coverage": covered}
 
     answer.__doc__ = handler.__doc__

@@ -29,6 +29,7 @@ GROUP_JOBS_MAX = (
 )
 QUEUE_JOBS_MAX = 4096
 DISK_FULL_RETRY_SECONDS = 5.0
+MENDED_RETRY_SECONDS = 1.0
 WAL_PAGES_BEFORE_CHECKPOINT = 4096  # 16 MiB: fewer, larger checkpoints cut the commit tail.
 WAL_BYTES_KEPT_MAX = 64 * 1024 * 1024
 
@@ -67,11 +68,19 @@ def is_broken_file(error: BaseException | None) -> bool:
     return code in _SYNC_FAILED or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+class BesideError(sqlite3.DatabaseError):
+    """A file beside is damaged; whoever owns it knows, and mends it."""
+
+
 def _in_our_words(error: BaseException) -> BaseException:
-    """A full disk is bad weather: room may come back, and whoever waits for it must not die."""
-    if not is_disk_full(error):
+    """A full disk is bad weather: room may come back, and whoever waits for it must not die. So is a
+    damaged file beside, which spoils the transactions that others shared with it."""
+    if isinstance(error, BesideError):
+        wrapped = Unavailable(f"a file of the store is damaged: {error}", MENDED_RETRY_SECONDS)
+    elif is_disk_full(error):
+        wrapped = Unavailable(f"the disk is full: {error}", DISK_FULL_RETRY_SECONDS)
+    else:
         return error
-    wrapped = Unavailable(f"the disk is full: {error}", DISK_FULL_RETRY_SECONDS)
     wrapped.__cause__ = error
     return wrapped
 

@@ -14,8 +14,8 @@ def tell_and_finish(answer: Mapping[str, Any], found: int) -> None:
     for line in coverage_lines(coverage):
         say(line)
     scanned = answer.get("scanned") or {}
-    if scanned.get("unreadable"):
-        say(f"{scanned['unreadable']:,} damaged chunks were left out")
+    if scanned.get("unreadable_chunks"):
+        say(f"{scanned['unreadable_chunks']:,} damaged chunks were left out")
     if scanned.get("complete") is False:
         say("not all was looked at: narrow the time range to see the rest")
     if answer.get("more"):

@@ -111,6 +111,8 @@ class StoreState:
 
     index: Mapping[str, Any] | None = None
     damaged_chunks: int = 0
+    unreadable_chunks: int = 0
+    """Of this very answer: damage that was met just now, and is not mended yet."""
 
 
 def coverage(
@@ -135,7 +137,7 @@ def coverage(
         "complete_until": None if missing else _complete_until(queried, now_ns),
         "behind": [_item(held) for held in behind],
         "missing_nodes": missing,
-        "partial": bool(behind or missing or store.damaged_chunks),
+        "partial": bool(behind or missing or store.damaged_chunks or store.unreadable_chunks),
         "index": store.index,
         "damaged_chunks": store.damaged_chunks,
         "gaps": lost.to_wire(),

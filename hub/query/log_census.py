@@ -78,4 +78,5 @@ _KNOWN: Mapping[str, GroupOf] = {
     "severity": _severity,
     "node": lambda accepted: accepted.held.header.origin,
     "service": lambda accepted: service_group(accepted.entry.origin.resource.get(SERVICE_KEY)),
+    "event_name": lambda accepted: accepted.entry.row().event_name,
 }

@@ -79,7 +79,7 @@ class EventParams(Params, frozen=True):
 
 
 class LabelValuesParams(LogFilterParams, frozen=True, kw_only=True):
-    """label.values. `label` is service, severity, node, or the key of an attribute."""
+    """label.values. `label` is service, severity, node, event_name, or the key of an attribute."""
 
     label: Key
     limit: Limit = 100

@@ -1,4 +1,4 @@
-"""The hub's chunk log: accepts, keeps for ever what it accepted, and says what it has."""
+"""The hub's chunk log: accepts, keeps what it accepted until its time is over, and says what it has."""
 
 import asyncio
 import logging
@@ -80,6 +80,7 @@ class ChunkStore:
         self.suspects: dict[DayKey, str] = {}
         self.suspected = Bell()
         self._loop = asyncio.get_running_loop()
+        files.writer.on_broken = self.suspect
 
     async def open(self) -> None:
         """Read what is held, and what of it still waits for copies."""

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from pathlib import Path
 from sqlite_utils.db import Database as Schema
 from sqlite_utils.migrations import Migrations
 
-from shared.sqlite import open_reader, open_writer, sync_folder
+from shared.sqlite import BesideError, is_disk_full, open_reader, open_writer, sync_folder
 
 FOLDER = "days"
 DAY_MS = 86_400_000
@@ -111,6 +111,10 @@ class DayWriter:
         self._open: OrderedDict[DayKey, sqlite3.Connection] = OrderedDict()
         self._inodes: dict[DayKey, int] = {}
         self._error: sqlite3.Error | None = None
+        self.on_broken: Callable[[DayKey, str], None] = lambda key, why: None
+        """Called, from the writer's thread, with a file that cannot be written to as it is."""
+        self.broken: set[DayKey] = set()
+        """Those files, until they are left."""
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
 
     def put(self, key: DayKey, row: tuple[int, int, bytes, bytes]) -> None:
@@ -120,9 +124,17 @@ class DayWriter:
             connection.execute("INSERT OR REPLACE INTO body VALUES (?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             # SQLite may have rolled back what other jobs of this transaction wrote before.
-            self._error = error
+            self._error = self._judged(key, error)
             self._let_go(key)
-            raise
+            raise self._error from None
+
+    def _judged(self, key: DayKey, error: sqlite3.Error) -> sqlite3.Error:
+        """The error to raise: a full disk is none of the file's own."""
+        if is_disk_full(error):
+            return error
+        self.broken.add(key)
+        self.on_broken(key, str(error))
+        return BesideError(f"{key.file_name}: {error}")
 
     def remove(self, key: DayKey, arrivals: Sequence[int]) -> None:
         """Delete rows as a part of the running transaction."""
@@ -163,9 +175,15 @@ class DayWriter:
         """Make what was put durable; raises sqlite3.Error, also when a put failed before."""
         if self._error is not None:
             raise self._error
-        for connection in self._open.values():
+        for key, connection in self._open.items():
             if connection.in_transaction:
-                connection.execute("COMMIT")
+                self._commit_one(key, connection)
+
+    def _commit_one(self, key: DayKey, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._judged(key, error) from None
 
     def roll_back(self) -> None:
         """Forget what was put since the last commit."""
@@ -186,6 +204,7 @@ class DayWriter:
     def leave(self, key: DayKey) -> None:
         """Close one file, so that it can be removed or replaced."""
         self._let_go(key)
+        self.broken.discard(key)
 
     def close(self) -> None:
         """Let go of all files."""

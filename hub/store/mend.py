@@ -101,7 +101,7 @@ def sources(folder: Path, key: DayKey) -> list[Path]:
     asides = path.parent.glob(f"{path.name}.damaged-*")
     numbered = [each for each in asides if each.suffix.rpartition("-")[2].isdecimal()]
     numbered.sort(key=lambda each: -int(each.suffix.rpartition("-")[2]))
-    return [each for each in (path, *numbered) if each.exists()]
+    return [path, *numbered]  # The first one also when it is gone: new chunks make it again.
 
 
 def copy_sound(

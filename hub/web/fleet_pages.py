@@ -1,4 +1,4 @@
-"""Pages about machines and hubs: overview, nodes, one node, hubs."""
+"""Pages about machines: overview, nodes, one node, its ledger."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from hub.query.coverage import SKEW_MS_MAX
 from hub.web.address import Asked, read
 from hub.web.chart import chart_of
+from hub.web.event_words import sentence_of
 from hub.web.page import Answer, Answers, Call, Page
 
 ROWS_MAX = 500  # What a person scrolls through; beyond that the filter is quicker.
@@ -59,10 +60,16 @@ def _overview(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any
         "rows": nodes[:20],
         "hubs": sorted(hubs, key=lambda hub: str(hub["hub_id"])),
         "attention": attention(nodes, hubs),
-        "events": extras.get("events", {}).get("items", []),
+        "events": _told(extras),
         "vm_counts": answer.get("vms", {}),
         "node_counts": answer.get("nodes", {}),
     }
+
+
+def _told(extras: Answers) -> list[dict[str, Any]]:
+    """The latest events, in sentences."""
+    items = extras.get("events", {}).get("items", [])
+    return [{**row, "sentence": sentence_of(row)} for row in items]
 
 
 def attention(
@@ -90,6 +97,18 @@ def _hub_notes(hub: Mapping[str, Any]) -> list[dict[str, str]]:
         notes.append(
             _note("warn", f"{hub['lag_chunks']} chunks of {name} are not here yet.", "/hubs")
         )
+    return notes + _storage_notes(name, hub)
+
+
+def _storage_notes(name: str, hub: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What the hub that answers tells of its own disk."""
+    notes = []
+    if (hub.get("disk") or {}).get("accepting") is False:
+        sentence = f"The disk of {name} is nearly full: it takes no data in."
+        notes.append(_note("bad", sentence, "/hubs/storage"))
+    if hub.get("damaged_chunks"):
+        sentence = f"{hub['damaged_chunks']} damaged chunks of {name} are not back yet."
+        notes.append(_note("warn", sentence, "/hubs/storage"))
     return notes
 
 
@@ -100,6 +119,8 @@ def _node_notes(node: Mapping[str, Any]) -> list[dict[str, str]]:
         notes.append(_note("bad", f"{name} is offline.", address))
     elif node["state"] in ("late", "suspect"):
         notes.append(_note("warn", f"{name} is {node['state']}.", address))
+    if abs(node.get("clock_skew_ms") or 0) > SKEW_MS_MAX:
+        notes.append(_note("warn", f"The clock of {name} is wrong.", address))
     if (node.get("buffer") or {}).get("dead_letters"):
         notes.append(_note("warn", f"{name} holds data that every hub has refused.", address))
     failed = [vm for vm in node.get("vms") or [] if vm.get("state") == "failed"]
@@ -109,13 +130,13 @@ def _node_notes(node: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _node_extras(asked: Asked) -> Mapping[str, Call]:
     node = asked.parts["node"]
-    events = {"signal": "events", "nodes": [node], "limit": EVENTS_SHOWN}
+    events = {"nodes": [node], "limit": EVENTS_SHOWN}
     charts = {
         key: Call("metric.query", {"name": name, "nodes": [node], "start": "-1h"})
         for key, name in NODE_CHARTS.items()
     }
     ledger = Call("ledger.show", {"node": node})
-    return {**charts, "events": Call("log.query", events), "ledger": ledger}
+    return {**charts, "events": Call("event.list", events), "ledger": ledger}
 
 
 def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
@@ -124,16 +145,8 @@ def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "node": answer,
         "skew_ms_max": SKEW_MS_MAX,
         "charts": charts,
-        "events": extras.get("events", {}).get("items", []),
+        "events": _told(extras),
         "ledger": extras.get("ledger"),
-    }
-
-
-def _hubs(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
-    return {
-        "rows": answer.get("items", []),
-        "clock_offset_ms_max": CLOCK_OFFSET_MS_MAX,
-        "lag_chunks_max": LAG_CHUNKS_MAX,
     }
 
 
@@ -145,7 +158,7 @@ OVERVIEW = Page(
     main=_read_nothing("hub.status"),
     extras=lambda asked: {
         "nodes": Call("node.list"),
-        "events": Call("log.query", {"signal": "events", "limit": EVENTS_SHOWN}),
+        "events": Call("event.list", {"limit": EVENTS_SHOWN}),
     },
     shape=_overview,
     is_live=True,
@@ -191,14 +204,5 @@ LEDGER = Page(
     main=_ledger_call,
     shape=lambda asked, answer, extras: {"ledger": answer},
 )
-HUBS = Page(
-    path="/hubs",
-    twin="/hubs.json",
-    template="hubs.html",
-    section="hubs",
-    main=_read_nothing("hub.list"),
-    shape=_hubs,
-    is_live=True,
-)
 
-FLEET_PAGES = (OVERVIEW, NODES, NODE, LEDGER, HUBS)
+FLEET_PAGES = (OVERVIEW, NODES, NODE, LEDGER)

@@ -42,6 +42,14 @@ def age(value: Any) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
+def span(value: Any) -> str:
+    """A round number of seconds, without units that are zero."""
+    if not _is_number(value) or value < 60 or abs(value) > 1e12:
+        return f"{value:g} s" if _is_number(value) and abs(value) < 60 else age(value)
+    shown = age(value)
+    return shown.removesuffix(" 0 s").removesuffix(" 0 min").removesuffix(" 0 h")
+
+
 def milliseconds(value: Any) -> str:
     """A duration that is given in milliseconds."""
     if not _is_number(value):
@@ -146,5 +154,6 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "pretty": pretty,
     "quantity": quantity,
     "size": size,
+    "span": span,
     "value": text,
 }

@@ -4,18 +4,31 @@ from functools import partial
 
 from hub.web.context import RpcCall, WebContext
 from hub.web.desk import Desk, environment
+from hub.web.event_pages import EVENT_PAGES
 from hub.web.fleet_pages import FLEET_PAGES
+from hub.web.hub_pages import HUB_PAGES
+from hub.web.log_pages import LOG_PAGES
 from hub.web.login import Login
+from hub.web.metric_pages import METRIC_PAGES
 from hub.web.orders import Orders
 from hub.web.page import Page
 from hub.web.routes import RouteSpec
 from hub.web.static_files import static_routes
 from hub.web.stream import Streams
 from hub.web.tail_page import TAIL
-from hub.web.telemetry_pages import TELEMETRY_PAGES
+from hub.web.trace_pages import TRACE_PAGES
 from hub.web.vm_pages import VM_PAGES
 
-PAGES: tuple[Page, ...] = (*FLEET_PAGES, *VM_PAGES, *TELEMETRY_PAGES, TAIL)
+PAGES: tuple[Page, ...] = (
+    *FLEET_PAGES,
+    *HUB_PAGES,
+    *VM_PAGES,
+    *LOG_PAGES,
+    *EVENT_PAGES,
+    TAIL,
+    *METRIC_PAGES,
+    *TRACE_PAGES,
+)
 
 
 def page_routes(call: RpcCall, context: WebContext) -> list[RouteSpec]:

@@ -14,8 +14,13 @@ _OPTIONS: Mapping[str, str] = {
     "end": "--end",
     "nodes": "--node",
     "severity": "--severity",
+    "severity_max": "--severity-max",
     "text": "--text",
+    "words": "--word",
+    "type": "--type",
+    "subject": "--subject",
     "service": "--service",
+    "services": "--service",
     "trace_id": "--trace-id",
     "attributes": "--attribute",
     "limit": "--limit",
@@ -23,8 +28,12 @@ _OPTIONS: Mapping[str, str] = {
     "order": "--order",
     "step": "--step",
     "aggregation": "--aggregation",
+    "quantile": "--quantile",
+    "group_by": "--group-by",
+    "group": "--group",
     "name": "--name",
     "min_duration_ms": "--min-duration-ms",
+    "max_duration_ms": "--max-duration-ms",
     "errors_only": "--errors-only",
     "node": "--node",
 }
@@ -36,7 +45,9 @@ _COMMANDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "node.list": (("nodes",), ()),
     "node.get": (("node", "show"), ("node",)),
     "ledger.show": (("ledger", "show"), ("node",)),
+    "hub.retention": (("hub", "days"), ()),
     "log.query": (("logs",), ()),
+    "event.list": (("events",), ()),
     "metric.names": (("metrics",), ()),
     "metric.query": (("metrics",), ("name",)),
     "trace.search": (("traces",), ()),
@@ -83,22 +94,52 @@ def command(call: Call) -> list[str]:
         flag
         for name, value in call.params.items()
         if name not in positions and call.method not in _WITHOUT_RANGE
-        for flag in _flags(name, value)
+        for flag in _flags(call.method, name, value)
     ]
     return [*words, *behind, *flags]
 
 
-def _flags(name: str, value: Any) -> list[str]:
+def _flags(method: str, name: str, value: Any) -> list[str]:
+    if (name, value) == ("order", "slowest"):
+        return ["--slowest"]
+    if name == "backfilled":
+        return ["--backfilled" if value else "--fresh"]
     option = _OPTIONS.get(name)
     if option is None:
         return []
     if value is True:
         return [option]
     if isinstance(value, Mapping):
-        return [word for key, held in value.items() for word in (option, f"{key}={held}")]
+        write = _selectors if method.startswith(("metric.", "series.")) else _wishes
+        texts = [text for key, held in value.items() for text in write(key, held)]
+        return [word for text in texts for word in (option, text)]
     if isinstance(value, list):
         return [word for held in value for word in (option, str(held))]
     return [option, str(value)]
+
+
+def _selectors(key: str, held: Any) -> list[str]:
+    """The same for the labels of series, whose parameters are texts of this form already."""
+    texts = [str(value) for value in (held if isinstance(held, list) else [held])]
+    return [f"{key}{text}" if text.startswith("!=") else f"{key}={text}" for text in texts]
+
+
+def _wishes(key: str, held: Any) -> list[str]:
+    """What an attribute must be like, as hub.rest_attributes reads it."""
+    if isinstance(held, Mapping):
+        prefix, refused = held.get("prefix"), held.get("not", [])
+        starts = [] if prefix is None else [f"{key}={prefix}*"]
+        each = refused if isinstance(refused, list) else [refused]
+        return [*starts, *(f"{key}!={_exact(value)}" for value in each)]
+    if isinstance(held, list):
+        return [text for value in held for text in _wishes(key, value)]
+    return [f"{key}={_exact(held)}"]
+
+
+def _exact(value: Any) -> str:
+    """A value that must not be read as a pattern."""
+    text = str(value)
+    return f"={text}" if text.endswith("*") or text.startswith("=") else text
 
 
 def _word(value: Any) -> str:

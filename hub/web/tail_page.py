@@ -6,26 +6,20 @@ from typing import Any
 import orjson
 
 from hub.query.match import SEVERITIES
-from hub.web.address import Asked, Field, read, relative
+from hub.web.address import Asked, Field, relative
+from hub.web.log_pages import BACKFILL_CHOICES, FILTER_FIELDS, read_log_search
 from hub.web.page import Answer, Answers, Call, Page
 from shared.errors import RpcError
 
 BEGINNINGS = (("-1m", "a minute ago"), ("-5m", "5 minutes ago"), ("-15m", "15 minutes ago"))
 
-TAIL_FIELDS = (
-    Field("node", "many", "nodes"),
-    Field("severity"),
-    Field("text"),
-    Field("service"),
-    Field("trace_id"),
-    Field("attribute", "pairs", "attributes"),
-    Field("signal"),
-    Field("since"),
-)
+TAIL_FIELDS = (*FILTER_FIELDS, Field("since"))
 
 
 def _main(asked: Asked) -> Call:
-    read(asked, TAIL_FIELDS)  # An address that cannot be asked is refused as on all pages.
+    read_log_search(
+        asked, TAIL_FIELDS
+    )  # An address that cannot be asked is refused as on all pages.
     return Call("node.list")
 
 
@@ -37,6 +31,7 @@ def _shape(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "question": _question(asked),
         "node_ids": sorted(known | set(asked.many("node"))),
         "severities": list(SEVERITIES),
+        "backfill_choices": BACKFILL_CHOICES,
         "beginnings": BEGINNINGS,
         "searched": relative(searched) if searched else "",
     }
@@ -45,7 +40,7 @@ def _shape(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
 def _question(asked: Asked) -> str:
     """The body of the POST; nothing when the page shows why there can be none."""
     try:
-        return orjson.dumps(read(asked, TAIL_FIELDS)).decode()
+        return orjson.dumps(read_log_search(asked, TAIL_FIELDS)).decode()
     except RpcError:
         return ""
 

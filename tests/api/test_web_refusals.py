@@ -101,7 +101,7 @@ async def test_the_twin_of_a_failing_page_tells_the_error() -> None:
 async def test_a_page_is_shown_without_the_extras_that_fail() -> None:
     web = Web()
     failing = RpcError("no_path", "no hub in reach has a link to edge-1")
-    for method in ("vm.console.log", "op.list", "op.get", "metric.query", "log.query"):
+    for method in ("vm.console.log", "op.list", "op.get", "metric.query", "event.list"):
         web.script.answers[method] = failing
     assert "No events yet" in await page(web, "/nodes/edge-1")
     text = await page(web, "/vms/box-1?node=edge-1&op=op-1&op_node=edge-1")

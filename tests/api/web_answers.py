@@ -4,6 +4,13 @@ from typing import Any
 
 from tests.api.web_ledger_answer import ledger
 from tests.api.web_moments import series, time
+from tests.api.web_query_answers import (
+    LATE_REPLICATION,
+    REPLICATION,
+    STATUS,
+    empty_query_answers,
+    query_answers,
+)
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 HOSTILE = "<script>alert('x')</script>\"'&<img src=x onerror=alert(1)>"
@@ -113,6 +120,8 @@ def record(number: int = 0, severity: int = 9, **changes: Any) -> dict[str, Any]
         "seq": 100 - number // 10,
         "index": number % 10,
         "received": time(number * 0.7),
+        "delay_s": 0.031 * number,
+        "backfilled": False,
         **changes,
     }
 
@@ -168,6 +177,10 @@ COVERAGE = {
     "behind": [],
     "missing_nodes": [],
     "partial": False,
+    "index": {"behind_chunks": 0, "behind_records": 0, "error": None},
+    "damaged_chunks": 0,
+    "gaps": {"count": 0, "records": 0, "reasons": {}, "nodes": []},
+    "skewed": [],
 }
 PARTIAL = {
     **COVERAGE,
@@ -195,8 +208,15 @@ def full_answers() -> dict[str, Any]:
     ]
     hubs = [
         hub("hub-1", "self"),
-        hub(),
-        hub("hub-3", "dead", age_s=64.0, error="connection refused", lag_chunks=None),
+        hub(replication=REPLICATION),
+        hub(
+            "hub-3",
+            "dead",
+            age_s=64.0,
+            error="connection refused",
+            lag_chunks=None,
+            replication=LATE_REPLICATION,
+        ),
     ]
     records = [record(i, (9, 9, 5, 13, 9, 17)[i % 6]) for i in range(40)]
     spans = [span(0), span(1, 1), span(2, 2), span(3, 1, status="error", status_message="refused")]
@@ -208,6 +228,7 @@ def full_answers() -> dict[str, Any]:
     )
     found = {"scanned": SCANNED, "coverage": COVERAGE}
     return {
+        **query_answers(),
         "ledger.show": ledger(),
         "hub.status": {
             **hub("hub-1", "self"),
@@ -215,6 +236,7 @@ def full_answers() -> dict[str, Any]:
             "started": time(93_012),
             "nodes": {"online": 1, "late": 1, "offline": 1},
             "vms": {"running": 2, "stopped": 1, "failed": 1},
+            **STATUS,
             "disk_free_bytes": 88_000_000_000,
             "copies": 2,
             "peers": hubs[1:],
@@ -321,6 +343,7 @@ def empty_answers() -> dict[str, Any]:
     lists = ("node.list", "log.query", "metric.names", "trace.search")
     return {
         **full,
+        **empty_query_answers(),
         **dict.fromkeys(lists, nothing),
         "ledger.show": {**ledger(), "epochs": [], "edge": None, "conflicts": []},
         "hub.status": alone,

@@ -37,13 +37,17 @@ class Html(HTMLParser):
     def __post_init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self._open: list[Element] = []
+        self._drawn_titles: list[Element] = []
         self.feed(self.source)
         self.close()
         self.faults += [f"<{element.tag}> is not closed" for element in self._open]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, {name: value or "" for name, value in attrs})
-        self.elements.append(element)
+        if tag == "title" and any(held.tag == "svg" for held in self._open):
+            self._drawn_titles.append(element)  # What a part of a drawing says, not the page.
+        else:
+            self.elements.append(element)
         if tag in BLOCKS and any(held.tag == "p" for held in self._open):
             self.faults.append(f"<{tag}> stands in a <p>")
         if tag not in VOID:
@@ -71,6 +75,11 @@ class Html(HTMLParser):
             for each in self.elements
             if each.tag == tag and named.items() <= each.attributes.items()
         ]
+
+    @property
+    def drawn_titles(self) -> list[str]:
+        """What the parts of drawings say to somebody who points at them."""
+        return [each.text for each in self._drawn_titles]
 
     def problems(self) -> list[str]:
         """What a person with a screen reader, or a browser with a strict policy, would stumble over."""

@@ -90,6 +90,13 @@ class Web:
         )
 
 
+def web_with(**answers: Any) -> Web:
+    """A web face whose hub answers some methods otherwise; `_` in a name stands for a dot."""
+    web = Web()
+    web.script.answers.update({name.replace("_", "."): held for name, held in answers.items()})
+    return web
+
+
 ADDRESSES = (
     "/",
     "/nodes",
@@ -102,12 +109,18 @@ ADDRESSES = (
     "/logs",
     "/logs?signal=events",
     "/logs?node=edge-1&node=edge-2&severity=warn&text=a&attribute=a%3Db&start=-1h&cursor=x",
+    "/logs?word=paid+late&service=a&service=b&severity_max=warn&backfilled=no&order=oldest",
+    "/events",
+    "/events?type=store.*&subject=logs&attribute=day%21%3D1&start=-30d&backfilled=yes",
     "/charts",
+    "/charts?name=http.server.requests&aggregation=quantile&group_by=http.route&group=avg",
     "/charts?name=system.cpu.utilization&step=30s&aggregation=max",
     "/traces",
     "/traces?errors_only=1&min_duration_ms=5",
+    "/traces?order=slowest&max_duration_ms=100&attribute=a%3Db",
     f"/traces/{TRACE_ID}",
     "/hubs",
+    "/hubs/storage",
 )
 
 

@@ -207,6 +207,23 @@
     });
   }
 
+  // What takes longer than the rest of a page stands behind a link, and comes by itself here.
+  async function loadPart(link) {
+    const place = byId(link.dataset.part);
+    link.textContent = "Counting these records …";
+    try {
+      const answer = await fetch(link.href, { headers: { accept: "text/html" } });
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(link.dataset.part);
+      if (!answer.ok || answer.redirected || !fresh) throw new Error(`status ${answer.status}`);
+      place.replaceChildren(...document.importNode(fresh, true).childNodes);
+      tellTimes();
+    } catch (error) {
+      link.textContent = "These records could not be counted. Try again";
+      console.warn("a part of the page did not come", error);
+    }
+  }
+
+  for (const link of document.querySelectorAll("a[data-part]")) loadPart(link);
   for (const place of document.querySelectorAll(".console")) place.scrollTop = place.scrollHeight;
   tellTimes();
   offerCopies();

@@ -54,7 +54,7 @@
       axes: [
         axis({ size: 34, grid: { show: false }, values: (_, marks, _axis, _space, step) => marks.map((mark) => timeMark(mark, step)) }),
         axis({
-          size: 84,
+          size: (_, marks) => Math.max(56, 20 + 7 * Math.max(0, ...(marks || []).map((mark) => mark.length))),
           values: (_, marks) => marks.map((mark) => quantity(mark, data.unit)),
           ...(binary ? { incrs: Array.from({ length: 60 }, (_, power) => 2 ** (power - 4)) } : {}),
         }),

@@ -216,7 +216,7 @@ def test_a_partial_answer_is_told_and_ends_with_3(
     hubs: Hubs, headwater: Run, form: str, words: str, method: str, answer: dict[str, Any]
 ) -> None:
     """In every form: the rows are on standard output, and what they lack is on standard error."""
-    hubs[0].answers[method] = {**answer, "coverage": PARTIAL, "scanned": {"unreadable": 1}}
+    hubs[0].answers[method] = {**answer, "coverage": PARTIAL, "scanned": {"unreadable_chunks": 1}}
     result = headwater(*words.split(), "-o", form)
     assert result.exit_code == 3
     assert result.stdout
