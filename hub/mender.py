@@ -15,15 +15,18 @@ from hub.store.days import DAY_MS, DayKey, day_of, path_of
 from hub.store.files import StoreFiles
 from hub.store.mend import PAGE_CHUNKS, Diagnosis, Promise, Wanting
 from shared.errors import Unavailable
+from shared.ranges import SEQ_MAX, Ranges
 from shared.runtime import Runtime
 from shared.sums import Sum
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+_ALL = Ranges(((1, SEQ_MAX),))
 Tell = Callable[[str, Mapping[str, Any]], None]
 
 LOOK_SECONDS = 1.0
+GIVE_UP_MS = DAY_MS  # A hub that was away for the night may still have what is lost here.
 SCRUB_PAUSE_SECONDS = 2.0  # With 128 chunks in between: some 3 MB a second at most.
 SCRUB_DAYS = 7  # Every byte is read once a week; disks that decay are slower than that.
 
@@ -185,6 +188,31 @@ class Mender:
         for key in before - {each.key for each in self.wanting}:
             log.warning("what the day file %s had lost is back", key.file_name)
             self.tell("store.refilled", {"day": key.day, "signal": key.signal})
+        await self._give_up(self.runtime.wall_ms() - GIVE_UP_MS)
+
+    async def _give_up(self, before_ms: int) -> None:
+        """Say what no hub has brought for a day; it stays a hole in its log, which the ledger shows."""
+        late = [each for each in self.wanting if each.at_ms < before_ms]
+        if not late:
+            return
+        await self._write(lambda db: mend.settle(db, late, lambda key: _ALL))
+        self.wanting = [each for each in self.wanting if each not in late]
+        for each in late:
+            origin, epoch = each.log_key
+            self.counters["chunks_lost"] += each.seqs.count
+            log.error("%d chunks of %s are lost: no hub has them", each.seqs.count, origin)
+            self.tell(
+                "store.lost",
+                {
+                    "day": each.key.day,
+                    "signal": each.key.signal,
+                    "node": origin,
+                    "epoch": epoch,
+                    "first_seq": each.seqs.first,
+                    "last_seq": each.seqs.last,
+                    "chunks": each.seqs.count,
+                },
+            )
 
     @property
     def chunks_wanting(self) -> int:

@@ -44,6 +44,7 @@ def main() -> int:
         answered = _answer(archive, orjson.loads(question))
         answered["suspects"] = dict(suspects)
         suspects.clear()
+        archive.days.leave_gone()
         try:
             _write_frame(sys.stdout.buffer, orjson.dumps(answered, default=str))
         except BrokenPipeError:  # The hub was killed: let the flush at the end go nowhere.

@@ -39,7 +39,7 @@ class MetricDay:
         self._connection = connection
         try:
             connection.execute("BEGIN")
-            self._through, self._opaque = through(connection), opaque(connection)
+            self.through, self.opaque = through(connection), opaque(connection)
         except sqlite3.Error as error:
             raise _unreadable(error) from error
 
@@ -49,7 +49,7 @@ class MetricDay:
 
     def covers(self, arrival: int) -> bool:
         """Whether all that this chunk of the day tells is in the index."""
-        return arrival <= self._through and arrival not in self._opaque
+        return arrival <= self.through and arrival not in self.opaque
 
     def candidates(self, name: str) -> set[int]:
         """The covered chunks that name the metric."""

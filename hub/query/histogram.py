@@ -48,6 +48,11 @@ Bin = tuple[int, str, int, str, int]
 class BinIndex(Protocol):
     """The sums of all chunks of one signal that are indexed, as of one moment."""
 
+    @property
+    def uncovered(self) -> MayHold:
+        """Tells the chunks whose records are not in the sums."""
+        ...
+
     def covers(self, arrival: int, received_ms: int, signal: Signal) -> bool:
         """Whether the records of this chunk are in the sums."""
         ...
@@ -168,7 +173,7 @@ def _count_around_bins(
     """Count what the sums leave out: chunks they do not cover, and the cut bins at both ends."""
     asked = query.asked
     start_ns, end_ns = (each * NS_PER_S for each in _inner_s(asked))
-    _count_records(census, scan, query, asked, lambda *chunk: not bins.covers(*chunk))
+    _count_records(census, scan, query, asked, bins.uncovered)
     for edge_start_ns, edge_end_ns in ((asked.start_ns, start_ns), (end_ns, asked.end_ns)):
         if edge_start_ns < edge_end_ns:
             edge = replace(asked, start_ns=edge_start_ns, end_ns=edge_end_ns)

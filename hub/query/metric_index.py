@@ -4,15 +4,13 @@ A chunk that an index covers need not be read. All others are: those that came l
 days without an index.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hub.index.rollup import Rollup
-from hub.query.scan import MayHold
+from hub.query.picks import EVERYTHING, Picks, PicksByDay
 from shared.records import Signal
-
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,16 @@ class DayIndex(Protocol):
     @property
     def day(self) -> int:
         """Days since 1970: chunks whose received_ms falls into it belong here."""
+        ...
+
+    @property
+    def through(self) -> int:
+        """The last chunk of the day that was looked at."""
+        ...
+
+    @property
+    def opaque(self) -> Collection[int]:
+        """The chunks up to there of which nothing is known."""
         ...
 
     def covers(self, arrival: int) -> bool:
@@ -76,29 +84,21 @@ class MetricIndexes(Protocol):
         ...
 
 
-def fresh_chunks(days: Mapping[int, DayIndex]) -> MayHold:
+def fresh_chunks(days: Mapping[int, DayIndex]) -> PicksByDay:
     """Which chunks must be read although there is an index."""
-
-    covers = {number: day.covers for number, day in days.items()}  # Asked for every chunk.
-
-    def may_hold(arrival: int, received_ms: int, signal: Signal) -> bool:
-        covers_chunk = covers.get(received_ms // DAY_MS)
-        return covers_chunk is None or not covers_chunk(arrival)
-
-    return may_hold
+    return PicksByDay(lambda number, _: _beyond(days.get(number), set()))
 
 
-def chunks_with(days: Mapping[int, DayIndex], name: str) -> MayHold:
+def chunks_with(days: Mapping[int, DayIndex], name: str) -> PicksByDay:
     """Which chunks may hold points of the metric."""
-    named: dict[int, set[int]] = {}
 
-    def may_hold(arrival: int, received_ms: int, signal: Signal) -> bool:
-        number = received_ms // DAY_MS
+    def look_up(number: int, signal: Signal) -> Picks:
         day = days.get(number)
-        if day is None or not day.covers(arrival):
-            return True
-        if number not in named:
-            named[number] = day.candidates(name)
-        return arrival in named[number]
+        return EVERYTHING if day is None else _beyond(day, day.candidates(name))
 
-    return may_hold
+    return PicksByDay(look_up)
+
+
+def _beyond(day: DayIndex | None, among: set[int]) -> Picks:
+    """These chunks of a day, and those that its index does not cover."""
+    return EVERYTHING if day is None else Picks(day.through, among | set(day.opaque))

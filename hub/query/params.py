@@ -19,7 +19,6 @@ Scalar = str | int | float | bool
 Attributes = Annotated[dict[Name, Scalar], Meta(max_length=20)]
 TraceId = Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")]
 Order = Literal["newest", "oldest"]
-Aggregation = Literal["avg", "min", "max", "sum", "count", "last", "rate"]
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,55 +26,6 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     start: Time = None
     end: Time = None
-
-
-class LogParams(Params, frozen=True):
-    """log.query. `text` is looked for without regard to ASCII case; `severity` is a minimum."""
-
-    nodes: Nodes = None
-    severity: str | int | None = None
-    text: Annotated[str, Meta(max_length=1000)] | None = None
-    service: Name | None = None
-    trace_id: TraceId | None = None
-    attributes: Attributes = {}
-    signal: Literal["logs", "events"] = "logs"
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-    cursor: str | None = None
-    order: Order = "newest"
-
-
-class MetricParams(Params, frozen=True):
-    """metric.query. Without `start` the last hour; without `step` up to 200 points."""
-
-    name: Name
-    step: TimeInput | None = None
-    nodes: Nodes = None
-    aggregation: Aggregation | None = None
-    attributes: Attributes = {}
-
-
-class MetricNamesParams(Params, frozen=True):
-    """metric.names. Without `start` the last hour."""
-
-    nodes: Nodes = None
-
-
-class TraceSearchParams(Params, frozen=True):
-    """trace.search. `service` and `name` match any span of the trace, in full."""
-
-    nodes: Nodes = None
-    service: Name | None = None
-    name: Name | None = None
-    min_duration_ms: Annotated[float, Meta(ge=0)] | None = None
-    errors_only: bool = False
-    limit: Annotated[int, Meta(ge=1, le=500)] = 50
-    cursor: str | None = None
-
-
-class TraceGetParams(Params, frozen=True):
-    """trace.get. The range is only a hint that saves reading."""
-
-    trace_id: TraceId
 
 
 ParamsType = TypeVar("ParamsType", bound=Params)

@@ -149,10 +149,10 @@ class DayWriter:
         if connection is None:
             connection = self._open[key] = self._begin(key)
             self._inodes[key] = inode_of(self._folder, key)
-            self._close_eldest()
         self._open.move_to_end(key)
         if not connection.in_transaction:
             connection.execute("BEGIN IMMEDIATE")
+            self._close_eldest()  # Now: a new file without a transaction would count as idle.
         return connection
 
     def _is_replaced(self, key: DayKey) -> bool:
@@ -248,6 +248,14 @@ class DayReaders:
             if mine is not None:
                 return self._idle.pop(mine), lent_at
         return open_reader(path_of(self._folder, key.day, key.signal)), lent_at
+
+    def leave_gone(self) -> None:
+        """Close what is open of files that are no longer there: it would keep their room taken."""
+        with self._lock:
+            keys = {key for key, _ in self._idle}
+        for key in keys:
+            if self._inodes.get(key) != inode_of(self._folder, key):
+                self.leave(key)
 
     def give_back(self, key: DayKey, connection: sqlite3.Connection, lent_at: int) -> None:
         """Return what was borrowed; it is closed when the file was left meanwhile."""

@@ -42,18 +42,16 @@ class Killer:
         self.doing = "quiet"
         time.sleep(act.quiet_seconds)
         self.check_alive()
-        self.doing = f"{act.blow} ({act.target})"
+        self.doing = f"{act.blow} ({' and '.join(act.targets)})"
         match act.blow:
             case Blow.KILL_EDGE_IN_DRAIN:
-                self._cut_drain(self._edge(act.target), act.down_seconds)
+                self._cut_drain(self._edge(act.targets[0]), act.down_seconds)
             case Blow.PAUSE_HUB:
-                self._pause(self._hub(act.target), act.down_seconds)
-            case Blow.KILL_BOTH_HUBS:
-                self._down(list(self.hubs), act.down_seconds)
+                self._pause(self._hub(act.targets[0]), act.down_seconds)
             case Blow.KILL_EDGE:
-                self._down([self._edge(act.target)], act.down_seconds)
-            case Blow.KILL_HUB_1 | Blow.KILL_HUB_2:
-                self._down([self._hub(act.target)], act.down_seconds)
+                self._down([self._edge(name) for name in act.targets], act.down_seconds)
+            case Blow.KILL_HUB | Blow.KILL_TWO_HUBS | Blow.KILL_ALL_HUBS:
+                self._down([self._hub(name) for name in act.targets], act.down_seconds)
         self.tally.blows[act.blow] += 1
 
     def check_alive(self) -> None:
@@ -101,11 +99,11 @@ class Killer:
             hub.process.send_signal(signal.SIGCONT)
 
     def _cut_drain(self, edge: EdgeProcess, seconds: float) -> None:
-        """With one hub away no drain can end well; the edge dies while it still tries."""
-        absent = self.hubs[1]
-        self._kill([absent])
+        """With one hub left no drain can end well; the edge dies while it still tries."""
+        absent = self.hubs[1:]
+        self._kill(absent)
         head = ask_edge(edge, "edge.buffer")["head_seq"]
-        eventually(  # What is newer than the death of a hub cannot be on two.
+        eventually(  # What is newer than the death of the others cannot be on two.
             lambda: ask_edge(edge, "edge.buffer")["head_seq"] > head, f"{edge.name} takes data in"
         )
         with ThreadPoolExecutor(1) as threads:
@@ -115,10 +113,10 @@ class Killer:
             verdict = answer.result()
         if verdict is not None:
             self.tally.broken.append(
-                f"a drain of {edge.name} ended while a hub was away: {verdict}"
+                f"a drain of {edge.name} ended while there was one hub: {verdict}"
             )
         self._start([edge])
-        self._start([absent])
+        self._start(absent)
 
 
 def drain(edge: EdgeProcess, deadline_seconds: float) -> dict[str, Any] | None:

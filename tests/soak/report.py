@@ -36,8 +36,13 @@ class Report:
     seconds: float = 0.0
     chunks_accepted: int = 0
     chunks_duplicate: int = 0
+    sweeps: int = 0
+    chunks_repaired: int = 0
     unanswered_kept: int = 0
     chunks_held: int = 0
+    """Of edges, on each hub."""
+    hubs_alike: int = 0
+    """How many hubs held the same bytes at the end, those of the hubs' own logs included."""
     broken: list[str] = field(default_factory=list)
 
     @property
@@ -58,6 +63,8 @@ class Report:
             f"            of the unanswered, {self.unanswered_kept:,} were kept",
             f"chunks      {self.chunks_held:,} on each hub; at least {self.chunks_accepted:,} taken"
             f" from edges and {self.chunks_duplicate:,} recognised as duplicates",
+            f"            byte for byte the same on {self.hubs_alike} hubs; at least {self.sweeps} sweeps"
+            f" repaired {self.chunks_repaired}",
             f"restarts    {'; '.join(restarts)}",
             *(f"BROKEN      {each}" for each in self.broken),
             "verdict     every law held" if self.ok else f"verdict     broken: see {self.folder}",

@@ -1,4 +1,4 @@
-"""Two hubs, two edges, an oracle and a killer; then the verdict."""
+"""Three hubs, four edges, an oracle and a killer; then the verdict."""
 
 import contextlib
 import random
@@ -7,8 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,22 @@ from tests.soak.verdict import (
     broken_chain,
     broken_ledger,
     broken_promises,
+    broken_sweeps,
     broken_twins,
     broken_words,
 )
-from tests.soak.watch import HubCounters, ticking
+from tests.soak.watch import HubCounters, has_swept_all, ticking
+from tests.system.identity import lasting_differences
 from tests.system.processes import EdgeProcess, Fleet, HubProcess, eventually
 from tests.system.starting import ROOT
 
-EDGES = ("edge-1", "edge-2")
+HUBS = 3
+EDGES = ("edge-1", "edge-2", "edge-3", "edge-4")
 SETTLE_SECONDS = 60.0
-SETTLE_TRIES_MAX = 5
+SETTLE_TRIES_MAX = 20
+SETTLE_PAUSE_SECONDS = 1.0
+SWEPT_FROM_SECONDS = 60.0  # Sweeps come about once a minute; a shorter soak does not wait for them.
+SWEEPS_SECONDS = 150.0
 ORACLE_STOP_SECONDS = 30.0
 JOURNALS = "oracle"
 
@@ -77,8 +84,8 @@ class _Soak:
     counters: HubCounters = field(default_factory=HubCounters)
 
     def run(self) -> None:
-        hubs = self.fleet.two_hubs()
-        edges = tuple(self.fleet.edge(name, hubs) for name in EDGES)
+        hubs = self.fleet.hubs(HUBS)
+        edges = [self.fleet.edge(name, hubs) for name in EDGES]
         self.fleet.settled(hubs, *edges)
         killer = Killer(hubs, edges, self.counters.look, self.report.tally)
         began = time.monotonic()
@@ -106,7 +113,7 @@ class _Soak:
         return self.fleet.folder / JOURNALS
 
     @contextlib.contextmanager
-    def _oracle(self, edges: tuple[EdgeProcess, ...]) -> Iterator[None]:
+    def _oracle(self, edges: Sequence[EdgeProcess]) -> Iterator[None]:
         """The oracle, in a process of its own; it ends with its standard input."""
         self._journals.mkdir()
         process = subprocess.Popen(
@@ -126,7 +133,7 @@ class _Soak:
             process.communicate(timeout=ORACLE_STOP_SECONDS)
         assert process.returncode == 0, f"the oracle ended with {process.returncode}"
 
-    def _until_acked_again(self, edges: tuple[EdgeProcess, ...]) -> None:
+    def _until_acked_again(self, edges: Sequence[EdgeProcess]) -> None:
         """After the last blow every connection gets answers as before the first."""
         before = {each.connection: len(each.acked) for each in read_promises(self._journals)}
         eventually(
@@ -147,32 +154,49 @@ class _Soak:
             f" {duplicates} duplicate chunks; {len(killer.tally.broken)} laws broken"
         )
 
-    def _judge(self, hubs: tuple[HubProcess, HubProcess], edges: tuple[EdgeProcess, ...]) -> None:
+    def _judge(self, hubs: Sequence[HubProcess], edges: Sequence[EdgeProcess]) -> None:
         promises = read_promises(self._journals)
         self.report.records = records_of(promises)
         self.report.broken += broken_answers(promises)
         for edge in edges:
             told = [each for each in promises if each.connection.startswith(f"{edge.name}-")]
             self._judge_edge(hubs, edge, told)
-        for hub in hubs:
-            self.counters.look(hub)
+        self._judge_copies(hubs)
         sums = self.counters.sums()
         self.report.chunks_accepted = sums["chunks_accepted"]
         self.report.chunks_duplicate = sums["chunks_duplicate"]
+        self.report.sweeps = sums["sweeps"]
+        self.report.chunks_repaired = sums["repaired_chunks"]
+        self.report.broken += broken_sweeps(self.report.chunks_repaired)
+
+    def _judge_copies(self, hubs: Sequence[HubProcess]) -> None:
+        """All logs on all hubs, those of the hubs themselves included."""
+        if self.seconds >= SWEPT_FROM_SECONDS:
+            self.say("waiting until every hub has swept every other")
+            for hub in hubs:
+                eventually(partial(has_swept_all, hub), f"{hub.name} has swept", SWEEPS_SECONDS)
+        found = lasting_differences(hubs)
+        self.report.broken += found
+        self.report.hubs_alike = 0 if found else len(hubs)
+        reader = Reader()
+        for hub in hubs:
+            self.counters.look(hub)
+            for writer in hubs:
+                self.report.broken += broken_chain(reader.look(hub, writer.name))
 
     def _judge_edge(
-        self, hubs: tuple[HubProcess, HubProcess], edge: EdgeProcess, promises: list[Promises]
+        self, hubs: Sequence[HubProcess], edge: EdgeProcess, promises: list[Promises]
     ) -> None:
         ledger, seen = self._settled(hubs, edge)
         for each in seen:
             self.report.broken += broken_promises(each, promises) + broken_chain(each)
-        self.report.broken += broken_twins(*seen) + broken_ledger(edge.name, ledger, seen)
+        self.report.broken += broken_twins(seen) + broken_ledger(edge.name, ledger, seen)
         for hub in hubs:
             self.report.broken += broken_audit(hub, edge.name)
         self._count(seen[0], promises)
 
     def _settled(
-        self, hubs: tuple[HubProcess, HubProcess], edge: EdgeProcess
+        self, hubs: Sequence[HubProcess], edge: EdgeProcess
     ) -> tuple[dict[str, Any], list[OnDisk]]:
         """The ledger of a drained edge and the logs on both hubs, all of one moment."""
         reader = Reader()
@@ -180,9 +204,11 @@ class _Soak:
             verdict = drain(edge, SETTLE_SECONDS)
             ledger: dict[str, Any] = ask_edge(edge, "edge.buffer")["ledger"]
             seen = [reader.look(hub, edge.name) for hub in hubs]
-            if ledger == ask_edge(edge, "edge.buffer")["ledger"]:
+            # Two copies are enough for a drain: the third may still be on its way.
+            if not broken_twins(seen) and ledger == ask_edge(edge, "edge.buffer")["ledger"]:
                 break
-            # The edge had something to say of itself meanwhile, such as an alert of its machine.
+            # Or the edge had something to say of itself, such as an alert of its machine.
+            time.sleep(SETTLE_PAUSE_SECONDS)
         if verdict is None or verdict["verdict"] != "drained":
             self.report.broken.append(f"{edge.name} cannot be drained: {verdict}")
         return ledger, seen

@@ -12,7 +12,7 @@ from tests.soak.journal import JournalWriter, Promises, read_promises
 from tests.soak.oracle import DIALECTS, Connection
 from tests.soak.rotation import DOWN_SECONDS, Act, Blow, acts
 
-HUBS = ("hub-1", "hub-2")
+HUBS = ("hub-1", "hub-2", "hub-3")
 EDGES = ("edge-1", "edge-2")
 
 
@@ -20,10 +20,14 @@ def first_acts(seed: int, count: int) -> list[Act]:
     return list(islice(acts(random.Random(seed), HUBS, EDGES), count))
 
 
-def test_every_round_has_every_kind_of_blow_once() -> None:
-    found = first_acts(1, 5 * len(Blow))
-    for begin in range(0, len(found), len(Blow)):
-        assert {act.blow for act in found[begin : begin + len(Blow)]} == set(Blow)
+def test_every_round_kills_each_hub_and_has_every_kind_of_blow() -> None:
+    size = len(Blow) - 1 + len(HUBS)
+    found = first_acts(1, 5 * size)
+    for begin in range(0, len(found), size):
+        round_ = found[begin : begin + size]
+        assert {act.blow for act in round_} == set(Blow)
+        killed = [act.targets for act in round_ if act.blow == Blow.KILL_HUB]
+        assert sorted(killed) == [(hub,) for hub in HUBS]
 
 
 def test_a_seed_tells_the_whole_story() -> None:
@@ -34,7 +38,8 @@ def test_every_act_meets_somebody_for_a_bounded_time() -> None:
     for act in first_acts(3, 100):
         shortest, longest = DOWN_SECONDS[act.blow]
         assert shortest <= act.down_seconds <= longest
-        assert set(act.target.split(" and ")) <= {*HUBS, *EDGES}
+        assert act.targets
+        assert set(act.targets) <= {*HUBS, *EDGES}
 
 
 def after(tmp_path: Path, answer: int | type[httpx.TransportError]) -> Promises:

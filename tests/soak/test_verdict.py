@@ -17,6 +17,7 @@ from tests.soak.verdict import (
     broken_chain,
     broken_ledger,
     broken_promises,
+    broken_sweeps,
     broken_twins,
     ids_in,
 )
@@ -69,7 +70,7 @@ def test_ids_are_found_in_every_dialect(dialect: Dialect) -> None:
 def test_a_whole_log_breaks_no_law() -> None:
     seen = on_disk(log_of(*IDS))
     assert broken_promises(seen, promises()) + broken_chain(seen) == []
-    assert broken_twins(seen, on_disk(log_of(*IDS), "hub-2")) == []
+    assert broken_twins([seen, on_disk(log_of(*IDS), "hub-2")]) == []
 
 
 def test_an_unanswered_record_may_be_there_or_not() -> None:
@@ -123,8 +124,16 @@ def test_a_second_life_is_named() -> None:
 
 def test_hubs_that_differ_are_named() -> None:
     one, other = on_disk(log_of(*IDS)), on_disk(log_of("c-0", "c-1", "c-9"), "hub-2")
-    assert "differ over edge-1 at: 1, such as [('e', 3)]" in broken_twins(one, other)[0]
-    assert broken_twins(one, on_disk(log_of(*IDS[:2]), "hub-2")) != []
+    third = on_disk(log_of(*IDS[:2]), "hub-3")
+    assert broken_twins([one, one]) == []
+    assert "differ over edge-1 at: 1, such as [('e', 3)]" in broken_twins([one, other])[0]
+    assert broken_twins([one, third]) != []
+    assert "hub-1 and hub-3" in broken_twins([one, one, third])[0]
+
+
+def test_a_sweep_that_had_to_repair_is_named() -> None:
+    assert broken_sweeps(0) == []
+    assert "left out 3 chunks" in broken_sweeps(3)[0]
 
 
 def ledger(**changed: int) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 from shared.codec import decompress
@@ -139,11 +139,20 @@ def _broken_life(where: str, chunks: list[HeldChunk]) -> list[str]:
     ]
 
 
-def broken_twins(one: OnDisk, other: OnDisk) -> list[str]:
-    """Two hubs hold the same log, chunk for chunk."""
+def broken_twins(seen: Sequence[OnDisk]) -> list[str]:
+    """All hubs hold the same log of an edge, chunk for chunk."""
+    return [said for one, other in pairwise(seen) for said in _broken_pair(one, other)]
+
+
+def _broken_pair(one: OnDisk, other: OnDisk) -> list[str]:
     mine, theirs = ({_key(chunk): chunk.hash for chunk in each.chunks} for each in (one, other))
     differing = [key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)]
     return _broken(f"{one.hub} and {other.hub} differ over {one.edge} at", sorted(differing))
+
+
+def broken_sweeps(repaired: int) -> list[str]:
+    """Announcements bring every chunk to every hub; a sweep finds only what they have left out."""
+    return [f"announcements left out {repaired} chunks, which sweeps brought"] if repaired else []
 
 
 def _key(chunk: HeldChunk) -> tuple[str, int]:

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import httpx
 from tests.system.processes import Answered, HubProcess
 
 LOOK_SECONDS_MAX = 1.0
+SWEEP_COUNTERS = ("sweeps", "repaired_chunks")
 TICK_SECONDS = 5.0
 
 
@@ -45,7 +46,21 @@ def counters_of(hub: HubProcess) -> Counter[str]:
             status: dict[str, Any] = asked.call("hub.status")
         except (httpx.TransportError, Answered):
             return Counter()
-    return Counter(status["counters"])
+    return Counter(status["counters"]) + swept(status["peers"])
+
+
+def swept(peers: Iterable[dict[str, Any]]) -> Counter[str]:
+    """What the sweeps of a hub have come to, over all its peers."""
+    return sum(
+        (Counter({name: peer["replication"][name] for name in SWEEP_COUNTERS}) for peer in peers),
+        Counter(),
+    )
+
+
+def has_swept_all(hub: HubProcess) -> bool:
+    """Whether the hub has compared in this life what it holds with what each of its peers does."""
+    peers = hub.call("hub.status")["peers"]
+    return all(peer["replication"]["sweeps"] > 0 for peer in peers)
 
 
 @contextlib.contextmanager

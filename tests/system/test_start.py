@@ -119,7 +119,7 @@ def test_a_master_and_a_worker_side_by_side(
     )
     stopped = once(venv, "stop", f"DATA={master.data}")
     assert stopped.stdout.count("stopped process") == 2
-    assert (master.process.wait(1), worker.process.wait(1)) == (0, 0)
+    assert [each.process.wait(STOP_SECONDS_MAX) for each in (master, worker)] == [0, 0]
 
 
 def test_an_edge_without_hubs_can_still_be_asked_on_its_machine(

@@ -173,3 +173,13 @@ async def test_a_body_that_cannot_be_read_makes_its_file_a_suspect(tmp_path: Pat
     assert [chunk.header.seq for chunk in page.chunks] == [1]
     assert list(again.suspects) == [DayKey("2026-09-20", "logs")]
     again.files.close()
+
+
+async def test_chunks_of_many_days_come_in_one_batch(tmp_path: Path) -> None:
+    """After an outage a peer brings weeks at a time: more files than are open at once."""
+    store = await opened(tmp_path)
+    chunks = chain(30)
+    await store.keep(chunks, "hub-2", [T0 - seq * DAY_MS for seq in range(30)])
+    assert len(keys_in(tmp_path)) == 30
+    assert [chunk.seq for chunk in chunks_in(tmp_path)] == list(range(1, 31))
+    store.files.close()

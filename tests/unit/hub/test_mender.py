@@ -225,6 +225,28 @@ async def test_what_came_while_a_file_was_mended_is_in_the_new_one(
     place.store.files.close()
 
 
+async def test_what_no_hub_brings_for_a_day_is_told_as_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers are not partial for ever; the ledger shows the hole, and a hub may still fill it."""
+    flipped(place.file)
+    place.store.suspect(DAY, "somebody met an error")
+    await place.mend()
+    await place.mend()
+    assert place.mender.chunks_wanting == 3
+    monkeypatch.setattr("hub.mender.GIVE_UP_MS", -1)
+    await place.mend()
+    assert place.mender.chunks_wanting == 0
+    lost = [told for kind, told in place.told if kind == "store.lost"]
+    assert [(told["node"], told["chunks"], told["first_seq"]) for told in lost] == [
+        ("edge-1", 3, 3)
+    ]
+    assert 3 not in place.store.have(KEY)
+    await place.refill()
+    assert place.store.have(KEY) == Ranges(((1, 300),))
+    place.store.files.close()
+
+
 async def test_every_chunk_is_read_now_and_then(place: Place) -> None:
     flipped(place.file)
     for _ in range(5):

@@ -8,7 +8,7 @@ from pathlib import Path
 from hub.index.files import fill, open_for_read, open_for_write
 from hub.index.metric_reader import MetricDay
 from hub.index.metrics import MetricIndexer
-from hub.query.metric_index import DAY_MS
+from hub.query.picks import DAY_MS
 from tests.unit.query.stock import HeldChunk, ListReader
 
 IDENTITY = "a hub"

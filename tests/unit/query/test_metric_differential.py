@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from hub.query.metric_index import DAY_MS
 from hub.query.metric_query import MetricQuery
 from hub.query.metrics import query_metric, read_metric_query
+from hub.query.picks import DAY_MS
 from shared.records import Signal
 from tests.unit.query.metric_stock import indexed, receive_on
 from tests.unit.query.stock import BASE_S, NOW_NS, ListReader, S, at, key_values, metrics

@@ -13,7 +13,7 @@ from hub.index.log_gist import read_gist
 from hub.query.histogram import Bin, count_logs, default_step_ns, read_histogram_query
 from hub.query.log_census import GROUPS_MAX, OTHER, Census
 from hub.query.log_values import list_label_values, read_label_query
-from hub.query.scan import Limits
+from hub.query.scan import Limits, MayHold
 from shared.errors import BadInput, RpcError
 from shared.records import Signal
 from tests.unit.query import log_model
@@ -35,6 +35,10 @@ class SummedBins:
                     held.header, held.body
                 ).bins.items():
                     self._bins[bin_s, held.header.origin, severity, service] += records
+
+    @property
+    def uncovered(self) -> MayHold:
+        return lambda *chunk: not self.covers(*chunk)
 
     def covers(self, arrival: int, received_ms: int, signal: Signal) -> bool:
         return arrival in self._covered
