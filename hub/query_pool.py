@@ -23,6 +23,7 @@ FRAME = struct.Struct("<I")
 FRAME_BYTES_MAX = 256 * 1024 * 1024  # Of an answer; the limits of queries keep them far below.
 ANSWER_SECONDS_MAX = 30.0
 IDLE_SECONDS_MAX = 60.0
+READY = 1
 WAITING_MAX = 64
 STOP_SECONDS = 2.0
 _PIPE_BYTES = 1024 * 1024
@@ -93,19 +94,29 @@ class QueryPool:
             process, _ = self._idle.pop()
             if process.returncode is None:
                 return process
-        return await asyncio.create_subprocess_exec(
-            *self.command, stdin=PIPE, stdout=PIPE, limit=_PIPE_BYTES
-        )
+        return await self._start()
 
     async def run(self) -> None:
-        """End processes that nobody needs, for ever."""
+        """Keep one process ready, and end those that nobody needs, for ever."""
         while True:
+            await self._keep_ready()
             await asyncio.sleep(self.idle_seconds_max / 4)
             now = asyncio.get_running_loop().time()
             late = [each for each in self._idle if now - each[1] > self.idle_seconds_max]
-            for each in late:
+            for each in late[: len(self._idle) - READY]:
                 self._idle.remove(each)
                 await end(each[0])
+
+    async def _keep_ready(self) -> None:
+        """The first question of a quiet hour should not wait until a process has started."""
+        if not self._idle and self._waiting == 0:
+            process = await self._start()
+            self._idle.append((process, asyncio.get_running_loop().time()))
+
+    async def _start(self) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *self.command, stdin=PIPE, stdout=PIPE, limit=_PIPE_BYTES
+        )
 
     @property
     def processes(self) -> int:

@@ -54,6 +54,8 @@ def _work(filler: Filler) -> float:
     try:
         late = filler.behind()
         done = filler.fill_some(late)
+        if not done:
+            filler.settle()
     except (Unavailable, sqlite3.Error, OSError) as error:
         log.warning("indexing: %s", error)
         _report(None, 0, str(error))
