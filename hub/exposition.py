@@ -21,6 +21,8 @@ class Snapshot:
     peer_lag_seconds: dict[str, float] = field(default_factory=dict)
     peer_repaired: dict[str, int] = field(default_factory=dict)
     """Chunks that a sweep found lacking, by peer: 0 in a sound mesh."""
+    origin_lag_chunks: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Chunks that a peer has and this hub lacks, by peer and origin; those of the most."""
     peer_faults: dict[tuple[str, str], int] = field(default_factory=dict)
     """Answers that made no sense, by peer and reason."""
     gap_records: dict[str, int] = field(default_factory=dict)
@@ -55,18 +57,25 @@ class HubCollector(Collector):
         yield _labelled("peer_lag_seconds", text, "peer", now.peer_lag_seconds)
         text = "Chunks of a peer that a sweep found lacking; 0 in a sound mesh"
         yield _labelled("peer_repaired_chunks", text, "peer", now.peer_repaired)
-        yield _faults(now.peer_faults)
+        text = (
+            "Chunks of an origin that a peer has and this hub lacks, of the origins with the most"
+        )
+        labels = ("peer", "origin")
+        yield _doubly_labelled("origin_lag_chunks", text, labels, now.origin_lag_chunks)
+        text = "Answers of peers that made no sense"
+        yield _doubly_labelled("peer_faults", text, ("peer", "reason"), now.peer_faults)
         text = "Records in gaps that edges have declared"
         yield _labelled("gap_records", text, "reason", now.gap_records)
         text = "Records of all edges by what became of them: produced is the sum of the others"
         yield _labelled("ledger_records", text, "fate", now.ledger_records)
 
 
-def _faults(values: dict[tuple[str, str], int]) -> Metric:
-    text = "Answers of peers that made no sense"
-    family = GaugeMetricFamily("headwater_hub_peer_faults", text, labels=["peer", "reason"])
-    for labels, count in values.items():
-        family.add_metric(labels, count)
+def _doubly_labelled(
+    name: str, text: str, labels: tuple[str, str], values: dict[tuple[str, str], int]
+) -> Metric:
+    family = GaugeMetricFamily(f"headwater_hub_{name}", text, labels=labels)
+    for pair, count in values.items():
+        family.add_metric(pair, count)
     return family
 
 

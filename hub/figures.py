@@ -15,6 +15,12 @@ from hub.store.chunks import ChunkStore
 from hub.upkeep import Upkeep
 from shared.runtime import Runtime
 
+ORIGINS_MAX = 100  # A metric for each of thousands of machines would drown all others.
+
+
+def _most_lagging(lags: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    return dict(sorted(lags.items(), key=lambda each: -each[1])[:ORIGINS_MAX])
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -50,6 +56,13 @@ class Figures:
             {peer.key: peer.state(now) == "alive" for peer in peers},
             {peer.key: standings[peer.key].lag.seconds(now) for peer in peers},
             {peer.key: self.mesh.sweeper.count(peer).repaired for peer in peers},
+            _most_lagging(
+                {
+                    (name, origin): count
+                    for name, standing in standings.items()
+                    for origin, count in standing.lag.by_origin.items()
+                }
+            ),
             {
                 (name, reason): count
                 for name, standing in standings.items()

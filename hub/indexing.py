@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from shared.backoff import Backoff, backoff_seconds
+from shared.child_process import end_child
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Indexing:
         finally:
             self._process = None
             self.state.forget()
-            await _end(process)
+            await end_child(process, STOP_SECONDS)
 
     async def tell(self, news: Callable[[], Awaitable[None]], head: Callable[[], int]) -> None:
         """Tell the process of news as they come, for ever; `head` is the last arrival number."""
@@ -123,17 +124,3 @@ class Indexing:
             return  # One word that waits to be read is as good as many.
         with contextlib.suppress(OSError, RuntimeError):  # It is ending, and will be started again.
             stdin.write(b"\n")
-
-
-async def _end(process: Process) -> None:
-    """End a process that may have ended already: it leaves when its input does."""
-    if process.returncode is not None:
-        return
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()

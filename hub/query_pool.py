@@ -5,7 +5,6 @@ and ended when there have been none for a while.
 """
 
 import asyncio
-import contextlib
 import logging
 import struct
 from asyncio.subprocess import PIPE, Process
@@ -15,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from shared.child_process import end_child
 from shared.errors import RpcError
 
 log = logging.getLogger(__name__)
@@ -80,11 +80,11 @@ class QueryPool:
             async with asyncio.timeout(self.answer_seconds_max):
                 answer = await _exchange(process, question)
         except TimeoutError as error:
-            await end(process, at_once=True)
+            await end_child(process, STOP_SECONDS, at_once=True)
             text = f"the answer took longer than {self.answer_seconds_max:g} s: narrow the question"
             raise RpcError("quota", text) from error
         except BaseException:  # Also when the caller left: half an answer is still on its way.
-            await end(process, at_once=True)
+            await end_child(process, STOP_SECONDS, at_once=True)
             raise
         self._idle.append((process, asyncio.get_running_loop().time()))
         return answer
@@ -105,7 +105,7 @@ class QueryPool:
             late = [each for each in self._idle if now - each[1] > self.idle_seconds_max]
             for each in late[: len(self._idle) - READY]:
                 self._idle.remove(each)
-                await end(each[0])
+                await end_child(each[0], STOP_SECONDS)
 
     async def _keep_ready(self) -> None:
         """The first question of a quiet hour should not wait until a process has started."""
@@ -126,7 +126,7 @@ class QueryPool:
     async def close(self) -> None:
         """End all processes."""
         while self._idle:
-            await end(self._idle.pop()[0])
+            await end_child(self._idle.pop()[0], STOP_SECONDS)
 
 
 async def _exchange(process: Process, question: bytes) -> dict[str, Any]:
@@ -139,19 +139,3 @@ async def _exchange(process: Process, question: bytes) -> dict[str, Any]:
         raise EOFError(f"an answer of {size} bytes")
     answer: dict[str, Any] = orjson.loads(await process.stdout.readexactly(size))
     return answer
-
-
-async def end(process: Process, *, at_once: bool = False) -> None:
-    """End a process that leaves when its input does; `at_once` does not wait for it."""
-    if process.returncode is None:
-        if process.stdin is not None:
-            process.stdin.close()
-        if at_once:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-                return
-        process.kill()
-        await process.wait()

@@ -26,6 +26,7 @@ HUB_COLUMNS = (
     Column("CHUNKS", "chunks"),
     Column("SIZE", "bytes", size),
     Column("BEHIND", "lag_chunks"),
+    Column("FOR", "replication.lag_seconds", age),
     Column("ERROR", "error"),
 )
 

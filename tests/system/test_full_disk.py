@@ -97,6 +97,6 @@ def test_a_hub_survives_a_full_disk_and_the_edge_keeps_the_data_meanwhile(
         assert hub.node_ids() == ["edge-1"]
     assert sender.unanswered == []
     ballast.unlink()
-    assert hub.call("edge.drain", node="edge-1", deadline_s=15)["safe_to_power_off"] is True
+    assert hub.call("edge.drain", node="edge-1", deadline_s=60)["safe_to_power_off"] is True
     assert has_all(hub, sender)
     assert_whole_chain(chunks_on_disk(hub.database, "edge-1"))

@@ -40,6 +40,7 @@ TABLE = (
     ("shared.unix_socket", "effects"),
     ("shared.sqlite", "effects"),
     ("shared.tasks", "effects"),
+    ("shared.child_process", "effects"),
     ("shared.security", "effects"),
     ("shared.log", "effects"),
     ("shared.settings", "effects"),
