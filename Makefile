@@ -7,7 +7,7 @@ READY = VENV='$(VENV)' ./start.sh --prepare test
 help: ; @awk -F ' [#][#] ' '/^[a-z]+:/ {sub(/:.*/, "", $$1); printf "  make %-7s %s\n", $$1, $$2}' Makefile ## this list
 start: ; @./start.sh $(MAKEOVERRIDES) ## run the demo, or MODE=master, MODE=worker; README.md lists the settings
 stop: ; @./start.sh stop $(MAKEOVERRIDES) ## stop what `make start` started (with the same DATA)
-test: check ; @$(BIN)/python -m pytest -n auto $(ARGS) ## install what the tests need, check, run the suite
+test: check ; @$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS) ## install what the tests need, check, run the suite
 check: ; @$(READY) && $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy ## format, lint, strict types
 sim: ; @$(READY) && $(BIN)/python -m tests.sim $(or $(SEED),1) $(or $(N),1) ## fleets on simulated time: SEED=n repeats one story, N=count plays that many
 soak: ; @$(READY) && $(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) ## kill hubs and edges for ten minutes, then count: SECONDS=n, SEED=n

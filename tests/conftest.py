@@ -53,3 +53,8 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.02)
 
     return wait
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for each processor: tests with real processes wait more than they work."""
+    return 2 * (os.cpu_count() or 1)
