@@ -106,7 +106,8 @@ class Indexing:
         finally:
             self._process = None
             self.state.forget()
-            await end_child(process, STOP_SECONDS)
+            # An index loses nothing by it, and a hub that stops should not wait for a bunch.
+            await end_child(process, STOP_SECONDS, at_once=True)
 
     async def tell(self, news: Callable[[], Awaitable[None]], head: Callable[[], int]) -> None:
         """Tell the process of news as they come, for ever; `head` is the last arrival number."""

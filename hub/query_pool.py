@@ -126,7 +126,7 @@ class QueryPool:
     async def close(self) -> None:
         """End all processes."""
         while self._idle:
-            await end_child(self._idle.pop()[0], STOP_SECONDS)
+            await end_child(self._idle.pop()[0], STOP_SECONDS, at_once=True)
 
 
 async def _exchange(process: Process, question: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import click
 import orjson
@@ -40,14 +41,17 @@ def edge(seconds: float) -> None:
 
 @bench.command("hub")
 @click.option("--seconds", default=5.0, show_default=True, help="How long each load lasts.")
-def hub(seconds: float) -> None:
-    """Load a hub, let another copy it, and ask it about a million log lines; prints one flat JSON object.
+@click.option("--lines", default=1_000_000, show_default=True, help="How many lines to search.")
+def hub(seconds: float, lines: int) -> None:
+    """Load a hub, let another copy it, and ask it about many log lines; prints one flat JSON object.
 
     Hubs, edge and load share the cores. Times of answers are those of a client, medians of 15.
     """
     from shared.benchmarks.hub import measure  # Late: other commands need none of it.
 
-    _run(measure, seconds)
+    if not 100_000 <= lines <= 100_000_000:
+        raise click.UsageError("--lines must be 100000 to 100000000")
+    _run(partial(measure, lines=lines), seconds)
 
 
 def _run(measure: Measure, seconds: float) -> None:

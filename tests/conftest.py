@@ -56,5 +56,5 @@ def wait_until() -> Callable[..., None]:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two for each processor: tests with real processes wait more than they work."""
-    return 2 * (os.cpu_count() or 1)
+    """One more than there are processors: tests with real processes wait more than they work."""
+    return 1 + (os.cpu_count() or 1)

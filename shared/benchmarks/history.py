@@ -24,7 +24,6 @@ RARE_EVERY = 100_000
 SEVERITIES = ((9, "INFO"),) * 90 + ((13, "WARN"),) * 7 + ((17, "ERROR"),) * 3
 NS_PER_S = 10**9
 DAY_NS = 86_400 * NS_PER_S
-METRICS = 50
 READING_SECONDS = 10
 CHARTED = "bench.metric.17"
 
@@ -85,19 +84,19 @@ def trace_contents(spans: int, end_ns: int) -> Iterator[Packed]:
         yield packed(Signal.TRACES, raw, RECORDS, start_ns, start_ns + NS_PER_S)
 
 
-def metric_contents(end_ns: int) -> Iterator[Packed]:
+def metric_contents(metrics: int, end_ns: int) -> Iterator[Packed]:
     """A day of one host's readings, a chunk each minute."""
     for minute in range(24 * 60):
         start_ns = end_ns - DAY_NS + minute * 60 * NS_PER_S
         request = ExportMetricsServiceRequest()
         made = request.resource_metrics.add().scope_metrics.add().metrics
-        for number in range(METRICS):
+        for number in range(metrics):
             metric = made.add()
             metric.name, metric.unit = f"bench.metric.{number}", "1"
             for reading in range(60 // READING_SECONDS):
                 point = metric.gauge.data_points.add()
                 point.time_unix_nano = start_ns + reading * READING_SECONDS * NS_PER_S
                 point.as_double = (minute * 7 + reading * 3 + number) % 101
-        records = METRICS * 60 // READING_SECONDS
+        records = metrics * 60 // READING_SECONDS
         raw = request.SerializeToString()
         yield packed(Signal.METRICS, raw, records, start_ns, start_ns + 50 * NS_PER_S)

@@ -50,7 +50,7 @@ def test_the_demo_comes_up_and_stops_cleanly(
         seconds = time.monotonic() - begun
     assert stopped.returncode == 0
     assert "stopped process" in stopped.stdout
-    assert demo.process.wait(1) == 0
+    assert demo.process.wait(STOP_SECONDS_MAX) == 0
     assert seconds < STOP_SECONDS_MAX
     assert [child for child in children if child.is_running()] == []
     assert "Traceback" not in demo.said()

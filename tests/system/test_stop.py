@@ -49,6 +49,6 @@ def test_the_stop_command_ends_hubs_and_edges_with_everything_going_on(fleet: Fl
             assert time.monotonic() - began < STOP_SECONDS_MAX
             assert "stopped process" in stopped.stdout
             assert role.process is not None
-            assert role.process.wait(1) == 0
+            assert role.process.wait(STOP_SECONDS_MAX) == 0
             assert "Traceback" not in role.said()
     stream.close()
