@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -135,11 +135,6 @@ class DayWriter:
         self.broken.add(key)
         self.on_broken(key, str(error))
         return BesideError(f"{key.file_name}: {error}")
-
-    def remove(self, key: DayKey, arrivals: Sequence[int]) -> None:
-        """Delete rows as a part of the running transaction."""
-        connection = self._connection(key)
-        connection.executemany("DELETE FROM body WHERE arrival = ?", ((n,) for n in arrivals))
 
     def _connection(self, key: DayKey) -> sqlite3.Connection:
         connection = self._open.get(key)

@@ -19,6 +19,7 @@ from hub.store.adopt import sound_chunk
 from hub.store.chunk_reads import LogKey, decode_ranges
 from hub.store.days import DAY_MIGRATIONS, DAY_MS, DayKey, body_in, day_span_ms, path_of
 from hub.store.retire import INDEX_FOLDER
+from shared.errors import Unavailable
 from shared.ranges import NOTHING, Ranges, of_seqs
 from shared.sqlite import open_reader, open_writer, sync_folder
 from shared.sums import Sum
@@ -70,16 +71,36 @@ def diagnose(path: Path, promised: Sequence[Promise]) -> Diagnosis:
                 body = _sound_body(connection, each)
                 (found.broken if body is None else found.sound).append(each)
                 found.bytes_read += len(body or b"")
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        _require_damage(error, path)
         found.broken = [each for each in promised if each not in found.sound]
     return found
+
+
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+_UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
+
+
+def _require_damage(error: sqlite3.Error, path: Path) -> None:
+    """Go on only when the file itself is at fault; raises Unavailable for bad weather.
+
+    Too many open files, a lock or no memory pass; what was taken out of the log for them would be lost
+    where no other hub has it. SQLITE_ERROR is a table that is missing, as in an empty file.
+    """
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    if not path.exists() or code & 0xFF in _DAMAGE or code in _UNREADABLE:
+        return
+    raise Unavailable(f"{path.name} cannot be read now: {error}", 5.0) from error
 
 
 def _sound_body(connection: sqlite3.Connection, promised: Promise) -> bytes | None:
     try:
         body = body_in(connection, promised.arrival)
-    except sqlite3.Error:
-        return None
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        if code & 0xFF in _DAMAGE or code in _UNREADABLE:
+            return None
+        raise
     return body if body is not None and sound_chunk(promised.header, body) is not None else None
 
 

@@ -88,15 +88,8 @@ def _broken_by_log(log: Log, output: Output, totals: Totals) -> Iterator[str]:
     if sorted(log) != list(range(1, totals.head_seq + 1)):
         yield f"{len(log)} chunks, and not 1 to {totals.head_seq}"
         return
-    previous = GENESIS_HASH
-    for seq in sorted(log):
-        header = log[seq].header
-        if header.previous_hash != previous:
-            yield f"the chain of hashes breaks at {seq}"
-        if hashlib.sha256(log[seq].body).digest() != header.body_sha256:
-            yield f"the body of {seq} is not the one that was sealed"
-        previous = log[seq].hash
-    if previous != totals.head_hash:
+    yield from _broken_chain(log)
+    if log and log[max(log)].hash != totals.head_hash:
         yield "the last chunk is not the one that the edge made"
     yield from _broken_by_records([log[seq] for seq in sorted(log)], output, totals)
 

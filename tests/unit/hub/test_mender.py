@@ -16,6 +16,7 @@ from hub.store.chunks import ChunkStore
 from hub.store.days import DayKey, path_of, remove_day
 from hub.store.files import open_files
 from hub.store.mend import Promise
+from shared.errors import Unavailable
 from shared.ranges import Ranges, of_seqs
 from shared.records import Chunk
 from shared.runtime import system_runtime
@@ -152,6 +153,30 @@ async def test_a_sound_file_under_suspicion_is_left_alone(place: Place) -> None:
     await place.mend()
     assert (place.told, place.store.suspects) == ([], {})
     assert place.store.have(KEY) == Ranges(((1, 300),))
+    place.store.files.close()
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM]
+)
+async def test_a_sound_file_that_cannot_be_read_just_now_loses_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Too many open files are no damage: no other hub might have what is taken out of the log."""
+
+    def refuse(path: Path) -> None:
+        error = sqlite3.OperationalError(f"{path.name}: not now")
+        error.sqlite_errorcode = code
+        raise error
+
+    place.store.suspect(DAY, "a reader had bad luck")
+    monkeypatch.setattr("hub.store.mend.open_reader", refuse)
+    with pytest.raises(Unavailable, match="not now"):
+        await place.mend()
+    monkeypatch.undo()
+    assert place.store.have(KEY) == Ranges(((1, 300),))
+    await place.mend()
+    assert (place.told, place.store.suspects) == ([], {})
     place.store.files.close()
 
 
