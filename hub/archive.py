@@ -7,7 +7,8 @@ from typing import Any
 
 from hub.index.lookup import Indexes
 from hub.query.methods import answer
-from hub.store.days import DayKey, DayReaders
+from hub.store.day_readers import DayReaders
+from hub.store.days import DayKey
 from hub.store.reader import Lender, StoreReader
 
 

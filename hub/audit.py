@@ -23,7 +23,7 @@ from hub.query.coverage import NOTHING_LOST, LostRecords, lost_records
 from hub.registry import Registry
 from hub.store import dropped, ledger_reads
 from hub.store.chunks import ChunkStore
-from hub.store.days import DayReaders
+from hub.store.day_readers import DayReaders
 from hub.verify import Verifier
 from shared.errors import RpcError, Unreachable
 from shared.jsonrpc import read_answer

@@ -8,6 +8,27 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+MEANINGS: Mapping[str, str] = {
+    "chunks": "Chunks that this hub has on its disk",
+    "records": "Records in these chunks",
+    "stored_bytes": "Bytes of their bodies, compressed",
+    "links": "Edges that are connected to this hub and take orders through it",
+    "uptime_seconds": "Time since this hub started",
+    "conflicts": "Chunks that contradicted what was held under their number",
+    "conflict_chunks": "Such chunks that were kept beside their logs",
+    "undeclared_holes": "Chunk numbers that are neither here nor declared lost by their edge",
+    "edges_with_backlog": "Edges that are sending what they could not send before",
+    "credit_bytes_per_second": "What each of these may send; 0 while there is no limit",
+    "damaged_chunks": "Chunks that were lost here by damage and are not back yet",
+    "disk_free_bytes": "Free room on the disk of this hub",
+    "disk_reserve_bytes": "Room that is kept free: below it no data is taken in",
+    "accepting": "1 while data is taken in, 0 while the disk is too full for it",
+    "replication_lag_p99_seconds": "Time from the first hub to this one's disk, of recent chunks",
+    "index_behind_chunks": "Chunks that are not indexed yet: questions read these whole",
+    "unbalanced_ledgers": "Nodes whose own sums do not add up to what they produced",
+}
+"""What the plain gauges tell, by name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -47,7 +68,7 @@ class HubCollector(Collector):
             events.add_metric([name], count)
         yield events
         for name, value in now.gauges.items():
-            yield GaugeMetricFamily(f"headwater_hub_{name}", name.replace("_", " "), value=value)
+            yield GaugeMetricFamily(f"headwater_hub_{name}", MEANINGS[name], value=value)
         yield _labelled("nodes", "Nodes by state", "state", now.nodes)
         yield _labelled(
             "peer_lag_chunks", "Chunks of a peer not yet looked at", "peer", now.peer_lag_chunks

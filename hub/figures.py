@@ -98,6 +98,8 @@ class Figures:
         lag_ms = self.store.lag_ms(0.99)
         if lag_ms is not None:
             figures["replication_lag_p99_seconds"] = lag_ms / 1000
-        if upkeep.indexing and upkeep.indexing.state.behind_chunks is not None:
-            figures["index_behind_chunks"] = upkeep.indexing.state.behind_chunks
+        if upkeep.indexing:
+            behind = upkeep.indexing.state.behind_chunks(self.store.head_arrival)
+            if behind is not None:
+                figures["index_behind_chunks"] = behind
         return figures

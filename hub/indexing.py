@@ -26,10 +26,11 @@ _CALM_SECONDS = 60.0  # After that long a life, the next start is again a first 
 
 @dataclass(slots=True)
 class IndexState:
-    """What the worker last said. `behind_chunks` is None while nobody knows."""
+    """What the worker last said: how many chunks it was behind, None while nobody knows, and the
+    head arrival of the store that it had seen by then."""
 
-    behind_chunks: int | None = None
-    behind_records: int | None = None
+    reported_behind: int | None = None
+    seen: int = 0
     error: str = ""
     chunks_done: int = 0
     starts: int = 0
@@ -38,26 +39,32 @@ class IndexState:
         """Take in a line of the worker; one that cannot be read says nothing."""
         try:
             said = orjson.loads(line)
-            chunks, records = _count(said["behind_chunks"]), _count(said["behind_records"])
+            behind, seen = _count(said["behind_chunks"]), int(said["seen"])
             done, error_text = int(said["done"]), str(said["error"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             log.warning("the indexing process said something strange: %s", error)
             return
-        self.behind_chunks, self.behind_records = chunks, records
+        self.reported_behind, self.seen = behind, seen
         self.chunks_done += done
         self.error = error_text
 
     def forget(self) -> None:
         """Nobody knows any more."""
-        self.behind_chunks = self.behind_records = None
+        self.reported_behind = None
 
-    def to_wire(self) -> dict[str, Any]:
-        """As answers and pages show it."""
-        return {
-            "behind_chunks": self.behind_chunks,
-            "behind_records": self.behind_records,
-            "error": self.error or None,
-        }
+    def behind_chunks(self, head_arrival: int) -> int | None:
+        """How many chunks of a store with this head are not indexed; None while nobody knows.
+
+        What the store took in since the worker looked counts as behind. A chunk that went meanwhile
+        counts until the worker looks again.
+        """
+        if self.reported_behind is None:
+            return None
+        return max(0, self.reported_behind + max(0, head_arrival - self.seen))
+
+    def to_wire(self, head_arrival: int) -> dict[str, Any]:
+        """As answers and pages show it, for a store with this head."""
+        return {"behind_chunks": self.behind_chunks(head_arrival), "error": self.error or None}
 
 
 def _count(said: Any) -> int | None:

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
-from hub.store import mend
+from hub.store import healing, mend
 from hub.store.chunks import ChunkStore
 from hub.store.days import DAY_MS, DayKey, day_of, path_of
-from hub.store.files import StoreFiles
+from hub.store.healing import Cure
 from hub.store.mend import PAGE_CHUNKS, Diagnosis, Promise, Wanting
+from hub.store.repair import Repair
 from shared.errors import Unavailable
 from shared.ranges import SEQ_MAX, Ranges
 from shared.runtime import Runtime
@@ -29,47 +29,6 @@ LOOK_SECONDS = 1.0
 GIVE_UP_MS = DAY_MS  # A hub that was away for the night may still have what is lost here.
 SCRUB_PAUSE_SECONDS = 2.0  # With 128 chunks in between: some 3 MB a second at most.
 SCRUB_DAYS = 7  # Every byte is read once a week; disks that decay are slower than that.
-
-
-@dataclass(slots=True)
-class Repair:
-    """The repair of one day file; all but `begin` and `finish` may be repeated. Blocks."""
-
-    files: StoreFiles
-    key: DayKey
-    reached: int = 0
-    sound: int = 0
-    lost: int = 0
-    _target: sqlite3.Connection | None = None
-    _places: list[Path] = field(default_factory=list)
-
-    def begin(self) -> None:
-        """Begin the new file."""
-        self._places = mend.sources(self.files.folder, self.key)
-        self._target = mend.begin_copy(self.files.folder, self.key)
-
-    def copy(self, page: list[Promise]) -> list[Promise]:
-        """Copy the sound chunks of a page; returns the others."""
-        assert self._target is not None
-        done = mend.copy_sound(self._places, page, self._target)
-        self.sound += len(done.sound)
-        self.reached = page[-1].arrival
-        return done.broken
-
-    def finish(self, connection: sqlite3.Connection) -> None:
-        """In the writer's turn: copy what came since, and put the new file in its place."""
-        while page := mend.promises(connection, self.key, self.reached, PAGE_CHUNKS):
-            self.copy(page)
-        self.close()
-        self.files.writer.leave(self.key)
-        mend.swap(self.files.folder, self.key)
-        self.files.readers.leave(self.key)
-
-    def close(self) -> None:
-        """Let go of the new file."""
-        if self._target is not None:
-            self._target.close()
-            self._target = None
 
 
 @dataclass(slots=True)
@@ -120,9 +79,11 @@ class Mender:
         return 0.0
 
     async def _mend(self, key: DayKey) -> None:
+        healed = await self._heal(key)
         found = await self._diagnose(key)
         if not found.broken and key not in self.store.files.writer.broken:
-            log.info("the day file %s is sound after all", key.file_name)
+            if not healed:
+                log.info("the day file %s is sound after all", key.file_name)
             return
         repair = Repair(self.store.files, key)
         await self.runtime.offload(repair.begin)
@@ -134,10 +95,33 @@ class Mender:
             await self._write(repair.finish)
         finally:
             await self.runtime.offload(repair.close)
-        await self.runtime.offload(lambda: mend.remove_index(self.store.files.folder, key))
+        await self._remove_index(key)
         self.wanting = await self.store.reading(mend.wanting)
         self._note(key, repair.sound, repair.lost)
         self.sweep_soon()
+
+    async def _heal(self, key: DayKey) -> bool:
+        """Put back what hub.db has lost of single chunks and the day file has; whether there was any."""
+        after, healed, misled = 0, 0, False
+        while page := await self._promises(key, after):
+            after = page[-1].arrival
+            ill = healing.damaged(page)
+            if ill and (cures := await self._cures(key, ill)):
+                healed += await self._write(partial(healing.put_back, found=cures))
+                misled |= any(cure.misled for cure in cures)
+        if misled:
+            await self._remove_index(key)
+        if healed:
+            self._note_healed(key, healed)
+        return healed > 0
+
+    async def _cures(self, key: DayKey, ill: list[Promise]) -> list[Cure]:
+        folder = self.store.files.folder
+        found: list[Cure] = await self.runtime.offload(partial(healing.cures, folder, key, ill))
+        return found
+
+    async def _remove_index(self, key: DayKey) -> None:
+        await self.runtime.offload(partial(mend.remove_index, self.store.files.folder, key))
 
     async def _diagnose(self, key: DayKey) -> Diagnosis:
         """The first broken page of a file, if it has one."""
@@ -180,6 +164,14 @@ class Mender:
             "store.damaged",
             {"day": key.day, "signal": key.signal, "sound_chunks": restored, "lost_chunks": lost},
         )
+
+    def _note_healed(self, key: DayKey, chunks: int) -> None:
+        self.counters["chunks_healed"] += chunks
+        log.warning(
+            "hub.db had damaged headers of %d chunks of %s: they are whole again, from the day file",
+            *(chunks, key.file_name),
+        )
+        self.tell("store.healed", {"day": key.day, "signal": key.signal, "chunks": chunks})
 
     async def _settle(self) -> None:
         before = {each.key for each in self.wanting}

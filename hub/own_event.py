@@ -21,6 +21,7 @@ SEVERITY_OF = {
     "peer.lost": "warn",
     "retention.over_limit": "warn",
     "store.damaged": "error",
+    "store.healed": "warn",
 }
 """Events that somebody should look at; all others are for information."""
 

@@ -17,7 +17,8 @@ import orjson
 
 from hub.archive import Archive
 from hub.query_pool import FRAME
-from hub.store.days import DayKey, DayReaders
+from hub.store.day_readers import DayReaders
+from hub.store.days import DayKey
 from hub.store.files import FILE_NAME
 from shared.errors import HeadwaterError, RpcError
 from shared.log import configure

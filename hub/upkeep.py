@@ -50,7 +50,7 @@ class Upkeep:
     @property
     def state(self) -> StoreState:
         """What answers say of the store that they come from."""
-        index = self.indexing.state.to_wire() if self.indexing else None
+        index = self.indexing.state.to_wire(self.store.head_arrival) if self.indexing else None
         return StoreState(index, self.mender.chunks_wanting)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from hub.cli.output import age, finish, moment, say
 
 NODES_NAMED_MAX = 10  # A fleet that is gone must not fill the screen.
+BEHIND_CHUNKS_UNSAID = 16  # What was committed a moment ago is always behind: that is no news.
 
 
 def tell_and_finish(answer: Mapping[str, Any], found: int) -> None:
@@ -58,7 +59,7 @@ def _behind(nodes: Any) -> Iterator[str]:
 
 def _index(index: Mapping[str, Any]) -> Iterator[str]:
     chunks = index.get("behind_chunks") or 0
-    if chunks:
+    if chunks > BEHIND_CHUNKS_UNSAID:
         yield f"the index is behind by {chunks:,} chunks, which were read instead"
     if index.get("error"):
         yield f"the index cannot be made now: {index['error']}"

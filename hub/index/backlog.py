@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ class Behind:
 
     key: DayKey
     chunks: int
-    records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,6 @@ class _Held:
 
     newest_arrival: int
     chunks: int
-    records: int
 
 
 @dataclass(slots=True)
@@ -41,7 +39,6 @@ class _Progress:
     inode: int
     through: int
     chunks: int | None = None
-    records: int = 0
     held_chunks: int = 0
 
 
@@ -64,7 +61,7 @@ class Backlog:
 
     def _held(self) -> dict[DayKey, _Held]:
         rows = self._hub.execute(
-            "SELECT day_number, signal, newest_arrival, chunks, records FROM day_sum"
+            "SELECT day_number, signal, newest_arrival, chunks FROM day_sum"
             " ORDER BY day_number DESC, signal"
         )
         return {DayKey(day_of(row[0] * DAY_MS), row[1]): _Held(*row[2:]) for row in rows}
@@ -80,11 +77,11 @@ class Backlog:
     def _measure(self, key: DayKey, held: _Held) -> Behind:
         done = self._reached(key, held)
         if done.through >= held.newest_arrival:
-            return Behind(key, 0, 0)
+            return Behind(key, 0)
         if done.chunks is None or held.chunks < done.held_chunks:  # Some of them went.
-            done.chunks, done.records = self._count(key, done.through)
+            done.chunks = self._count(key, done.through)
         done.held_chunks = held.chunks
-        return Behind(key, held.chunks - done.chunks, max(0, held.records - done.records))
+        return Behind(key, held.chunks - done.chunks)
 
     def _reached(self, key: DayKey, held: _Held) -> _Progress:
         """How far an index goes; one that was deleted or replaced is looked at anew."""
@@ -107,25 +104,24 @@ class Backlog:
         with contextlib.closing(connection):
             return through(connection)
 
-    def _count(self, key: DayKey, last: int) -> tuple[int, int]:
+    def _count(self, key: DayKey, last: int) -> int:
         if last == 0:
-            return 0, 0
-        chunks, records = self._hub.execute(
-            "SELECT count(*), coalesce(sum(records), 0) FROM chunk"
+            return 0
+        (chunks,) = self._hub.execute(
+            "SELECT count(*) FROM chunk"
             " WHERE signal = ? AND received_ms / 86400000 = ? AND arrival <= ?",
             (*place(key), last),
         ).fetchone()
-        return chunks, records
+        return int(chunks)
 
-    def note(self, key: DayKey, reached: int, records: Sequence[int]) -> None:
-        """Chunks with so many records each were indexed, up to an arrival."""
+    def note(self, key: DayKey, reached: int, chunks: int) -> None:
+        """So many more chunks were indexed, up to an arrival."""
         known = self._progress.get(key)
         if known is None or known.chunks is None or reached <= known.through:
             self._progress.pop(key, None)
             return
         known.inode, known.through = inode_of(self._folder / key.file_name), reached
-        known.chunks += len(records)
-        known.records += sum(records)
+        known.chunks += chunks
 
     def doubt(self, key: DayKey) -> None:
         """What is known of a day may be wrong."""

@@ -1,6 +1,5 @@
 """Brings indexes up to their day files, a bunch of chunks at a time, the newest days first."""
 
-import contextlib
 import logging
 import sqlite3
 from collections import OrderedDict
@@ -8,20 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from hub.index.backlog import Backlog, Behind, inode_of, place
 from hub.index.files import Given, Indexer, fill, index_path, open_for_write, remove_index, through
 from hub.index.logs import LogIndexer
 from hub.index.metrics import MetricIndexer
 from hub.index.sturdy import Sturdy
 from hub.index.traces import TraceIndexer
-from hub.store.days import DayKey, DayReaders, body_in, path_of
+from hub.store import chunk_reads
+from hub.store.day_readers import DayReaders, body_in
+from hub.store.days import DayKey, path_of
 from hub.store.files import FILE_NAME
+from hub.store.headers import header_of
 from hub.store.reader import CHUNK_RAW_BYTES_MAX
 from shared.codec import decompress
 from shared.errors import BadInput, Unavailable
-from shared.records import MIB, ChunkHeader, Signal, read_header
+from shared.records import MIB, ChunkHeader, Signal
 from shared.sqlite import open_reader
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,6 @@ class _Writer:
     inode: int
 
 
-@dataclass(slots=True)
-class _Bunch:
-    given: list[Given]
-    records: list[int]
-
-
 class Filler:
     """The one writer of all index files of a hub. For one thread; close it."""
 
@@ -76,6 +70,10 @@ class Filler:
         self._writers: OrderedDict[DayKey, _Writer] = OrderedDict()
         self._touched: set[DayKey] = set()
         self._unsettled: set[DayKey] = set()
+
+    def head_arrival(self) -> int:
+        """The last arrival number that hub.db has given out. Raises sqlite3.Error."""
+        return chunk_reads.head_arrival(self._hub)
 
     def behind(self) -> list[Behind]:
         """What is to do, the newest day first. Raises sqlite3.Error or OSError."""
@@ -106,20 +104,20 @@ class Filler:
         """Bring the write-ahead logs into the indexes; for times without work.
 
         A reader that finds all of a log brought in looks no page up in it, and answers in a fraction
-        of the time.
+        of the time. What readers still need of an index as it was is left for the next call.
         """
-        for key in self._unsettled & self._writers.keys():
-            with contextlib.suppress(sqlite3.Error):  # The next commit tries it again by itself.
-                self._writers[key].connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self._unsettled.clear()
+        self._unsettled &= self._writers.keys()
+        for key in list(self._unsettled):
+            if _bring_in_log(self._writers[key].connection):
+                self._unsettled.discard(key)
 
     def _fill(self, key: DayKey) -> int:
         writer = self._writer(key)
         try:
             bunch = self._bunch(key, through(writer.connection))
-            if bunch.given:
-                reached = fill(writer.connection, writer.indexer, bunch.given)
-                self._backlog.note(key, reached, bunch.records)
+            if bunch:
+                reached = fill(writer.connection, writer.indexer, bunch)
+                self._backlog.note(key, reached, len(bunch))
                 self._unsettled.add(key)
             else:
                 self._backlog.doubt(key)  # What was to be done is gone.
@@ -127,7 +125,7 @@ class Filler:
             log.warning("the index of %s is made again: %s", key.file_name, error)
             self._remove(key)
             return 0
-        return len(bunch.given)
+        return len(bunch)
 
     def _writer(self, key: DayKey) -> _Writer:
         path = index_path(self._folder, key.day, key.signal)
@@ -145,20 +143,19 @@ class Filler:
         self._touched.add(key)
         return writer
 
-    def _bunch(self, key: DayKey, after: int) -> _Bunch:
+    def _bunch(self, key: DayKey, after: int) -> list[Given]:
         rows = self._hub.execute(
-            "SELECT arrival, records, stored_bytes, header FROM chunk"
+            "SELECT arrival, stored_bytes, CAST(header AS BLOB) FROM chunk"
             " WHERE signal = ? AND received_ms / 86400000 = ? AND arrival > ?"
             " ORDER BY arrival LIMIT ?",
             (*place(key), after, BUNCH_CHUNKS_MAX),
         ).fetchall()
-        bunch, room, raw_room = _Bunch([], []), BUNCH_BYTES_MAX, BUNCH_RAW_BYTES_MAX
-        for arrival, records, stored_bytes, header_bytes in rows:
-            given = self._given(key, arrival, header_bytes)
-            bunch.given.append(given)
-            bunch.records.append(records)
+        bunch: list[Given] = []
+        room, raw_room = BUNCH_BYTES_MAX, BUNCH_RAW_BYTES_MAX
+        for arrival, stored_bytes, header_bytes in rows:
+            bunch.append(self._given(key, arrival, header_bytes))
             room -= stored_bytes
-            raw_room -= len(given[2] or b"")
+            raw_room -= len(bunch[-1][2] or b"")
             if room <= 0 or raw_room <= 0:
                 break
         return bunch
@@ -166,9 +163,9 @@ class Filler:
     def _given(self, key: DayKey, arrival: int, header_bytes: bytes) -> Given:
         header = _NO_HEADER
         try:
-            header = read_header(header_bytes)
+            header = header_of(header_bytes)
             return arrival, header, self._body(key, arrival)
-        except (sqlite3.Error, BadInput, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (sqlite3.Error, BadInput) as error:
             log.warning("chunk %d in %s cannot be indexed: %s", arrival, key.file_name, error)
             return arrival, header, None
 
@@ -201,3 +198,14 @@ class Filler:
             self._leave(key)
         self._days.close()
         self._hub.close()
+
+
+def _bring_in_log(connection: sqlite3.Connection) -> bool:
+    """Bring as much of the write-ahead log into the file as readers allow; whether that was all."""
+    try:
+        row = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.Error as error:  # As on a full disk: the index is as true as before.
+        log.info("a log of an index is not brought in yet: %s", error)
+        return False
+    is_busy, pages, brought_in = row
+    return not is_busy and bool(pages == brought_in)

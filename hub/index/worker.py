@@ -13,12 +13,10 @@ import select
 import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 
-from hub.index.backlog import Behind
 from hub.index.filling import Filler
 from shared.errors import Unavailable
 from shared.log import configure
@@ -52,23 +50,25 @@ def main() -> int:
 def _work(filler: Filler) -> float:
     """Index one bunch; returns how long to wait for news before the next look."""
     try:
+        seen = filler.head_arrival()  # First: what comes in between may count twice.
         late = filler.behind()
         done = filler.fill_some(late)
         if not done:
             filler.settle()
     except (Unavailable, sqlite3.Error, OSError) as error:
         log.warning("indexing: %s", error)
-        _report(None, 0, str(error))
+        _report(None, 0, 0, str(error))
         return PAUSE_SECONDS
-    _report(late, done)
+    _report(sum(each.chunks for each in late) - done, seen, done)
     return 0.0 if done else LOOK_SECONDS
 
 
-def _report(late: Sequence[Behind] | None, done: int, error: str = "") -> None:
-    """What was behind before this bunch, None when that is not known, and how many chunks were done."""
-    chunks = None if late is None else sum(each.chunks for each in late) - done
-    records = None if late is None else sum(each.records for each in late)
-    line = {"behind_chunks": chunks, "behind_records": records, "done": done, "error": error}
+def _report(behind: int | None, seen: int, done: int, error: str = "") -> None:
+    """How many chunks of those up to the arrival `seen` are left, None when that is not known.
+
+    Below zero when later ones were done, too: together with what came after `seen` it is right.
+    """
+    line = {"behind_chunks": behind, "seen": seen, "done": done, "error": error}
     sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
     sys.stdout.buffer.flush()
 

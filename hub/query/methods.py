@@ -180,4 +180,13 @@ def answer(
     reader: ChunkReader, source: IndexSource | None, method: str, params: Params, now_ns: int
 ) -> Answer:
     """The answer to one question; raises RpcError."""
-    return QUESTIONS[method].ask(reader, source, params, now_ns)
+    return _with_left_out(QUESTIONS[method].ask(reader, source, params, now_ns), reader.left_out)
+
+
+def _with_left_out(found: Answer, chunks: int) -> Answer:
+    """Chunks that no rule got to see count as unreadable, as those do whose bodies are damaged."""
+    if not chunks:
+        return found
+    scanned = found["scanned"]
+    unreadable = scanned.get("unreadable_chunks", 0) + chunks
+    return {**found, "scanned": {**scanned, "unreadable_chunks": unreadable}}

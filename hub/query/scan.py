@@ -53,6 +53,11 @@ class ChunkReader(Protocol):
         """The decompressed body; raises BadInput when it is damaged or gone."""
         ...
 
+    @property
+    def left_out(self) -> int:
+        """How many chunks were met and passed over since their headers are damaged."""
+        ...
+
     def close(self) -> None: ...
 
 

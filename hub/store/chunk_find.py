@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from hub.query.picks import Picks, PicksByDay
 from hub.query.scan import MayHold
-from hub.store.chunk_reads import HeldChunk
-from shared.records import Signal, read_header
+from hub.store.chunk_reads import HELD_COLUMNS, HeldChunk, LeftOut, held_chunks
+from shared.records import Signal
 
 NUMBERS_MAX = 5000
 """So many chunks of a day are looked up by their numbers; of more, walking meets one soon."""
@@ -23,8 +23,8 @@ CURSORS_MAX = 32
 
 _SIGNALS = {signal.value: signal for signal in Signal}
 
-Row = tuple[int, int, int, str, bytes]
-"""The place in the order, arrival, received_ms, signal, header."""
+Row = tuple[int, int, int, str, bytes, bytes]
+"""The place in the order, then what chunk_reads.HeldRow has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class _Day:
 
 
 def find(
-    connection: sqlite3.Connection, sought: Sought, may_hold: MayHold | None
+    connection: sqlite3.Connection, sought: Sought, may_hold: MayHold | None, left_out: LeftOut
 ) -> Iterator[HeldChunk]:
     """Chunks whose time range overlaps [start_ns, end_ns), by latest or by earliest event time.
 
     `may_hold` leaves out chunks before their headers are read; one that answers for whole days saves
-    looking at their rows, too.
+    looking at their rows, too. `left_out` is told of those whose headers cannot be read.
     """
     days = _days(connection, sought)
     if not days:
@@ -64,8 +64,7 @@ def find(
         rows = _merged([_stream(connection, sought, day, may_hold) for day in days])
     else:
         rows = _kept(_walk(connection, sought, _hull(days)), may_hold)
-    for _, arrival, received_ms, _, header_bytes in rows:
-        yield HeldChunk(arrival, read_header(header_bytes), received_ms)
+    yield from held_chunks((row[1:] for row in rows), left_out)
 
 
 def _days(connection: sqlite3.Connection, sought: Sought) -> list[_Day]:
@@ -154,9 +153,9 @@ def _order(sought: Sought) -> str:
 
 def _select(sought: Sought, where: str) -> str:
     """Only question marks and our own words are put into the text."""
-    columns = f"{_place(sought)}, arrival, received_ms, signal, header"
     return (
-        f"SELECT {columns} FROM chunk WHERE time_max_ns >= ? AND time_min_ns < ? AND {where}"  # noqa: S608
+        f"SELECT {_place(sought)}, {HELD_COLUMNS} FROM chunk"  # noqa: S608
+        f" WHERE time_max_ns >= ? AND time_min_ns < ? AND {where}"
         f" ORDER BY {_order(sought)}"
     )
 

@@ -1,14 +1,16 @@
 """Reads the chunk log from hub.db. Each function runs on one connection; bodies are in day files."""
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
-from hub.store.days import DAY_MS, DayKey, day_of
+from hub.store.days import DAY_MS, DayKey, day_of, place_of
+from hub.store.headers import true_header
+from shared.errors import BadInput
 from shared.ranges import Ranges, from_wire
-from shared.records import ChunkHeader, Signal, read_header
+from shared.records import ChunkHeader, Signal
 
 LogKey = tuple[str, str]
 """Origin and epoch: one log."""
@@ -21,6 +23,31 @@ class HeldChunk:
     arrival: int
     header: ChunkHeader
     received_ms: int
+
+
+HeldRow = tuple[int, int, str, bytes, bytes]
+"""Arrival, received_ms, signal, hash and header bytes of a stored chunk."""
+
+HELD_COLUMNS = "arrival, received_ms, signal, CAST(hash AS BLOB), CAST(header AS BLOB)"
+"""The same in a statement. One flipped bit in a row makes a text of a blob; a cast reads it still."""
+
+LeftOut = Callable[[int, DayKey, str], None]
+"""Is told of a chunk whose header is damaged: its arrival number, its day file, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRow:
+    """A stored chunk that somebody asks for, before its header is read."""
+
+    arrival: int
+    received_ms: int
+    signal: str
+    hash: bytes
+
+    @property
+    def place(self) -> DayKey:
+        """The day file that it lies in."""
+        return place_of(self.received_ms, self.signal)
 
 
 def decode_ranges(stored: bytes) -> Ranges:
@@ -71,27 +98,38 @@ def totals(connection: sqlite3.Connection) -> tuple[int, int]:
     return row[0], row[1]
 
 
+def held_chunks(rows: Iterable[HeldRow], left_out: LeftOut) -> Iterator[HeldChunk]:
+    """The chunks of these rows with their headers, but for those whose headers are damaged."""
+    for arrival, received_ms, signal, digest, header_bytes in rows:
+        try:
+            header = true_header(header_bytes, digest)
+        except BadInput as error:
+            left_out(arrival, place_of(received_ms, signal), f"chunk {arrival} in hub.db: {error}")
+            continue
+        yield HeldChunk(arrival, header, received_ms)
+
+
 def wanted_rows(
     connection: sqlite3.Connection, key: LogKey, wanted: Ranges
-) -> Iterator[tuple[HeldChunk, bytes]]:
+) -> Iterator[tuple[WantedRow, bytes]]:
     """Chunks of one log without bodies, oldest first, with their header bytes."""
     for span in wanted.spans:
         rows = connection.execute(
-            "SELECT arrival, received_ms, header FROM chunk"
+            f"SELECT {HELD_COLUMNS} FROM chunk"  # noqa: S608  # Our own words only.
             " WHERE origin = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq",
             (*key, *span),
         )
-        for arrival, received_ms, header_bytes in rows:
-            yield HeldChunk(arrival, read_header(header_bytes), received_ms), header_bytes
+        for *row, header_bytes in rows:
+            yield WantedRow(*row), header_bytes
 
 
-def by_arrival(connection: sqlite3.Connection, arrivals: Collection[int]) -> Iterator[HeldChunk]:
-    """Chunks by their numbers; those that are no longer here are left out."""
-    query = "SELECT arrival, header, received_ms FROM chunk WHERE arrival = ?"
-    for number in arrivals:
-        row = connection.execute(query, (number,)).fetchone()
-        if row is not None:
-            yield HeldChunk(row[0], read_header(row[1]), row[2])
+def by_arrival(
+    connection: sqlite3.Connection, arrivals: Collection[int], left_out: LeftOut
+) -> Iterator[HeldChunk]:
+    """Chunks by their numbers; those that are no longer here are passed over."""
+    query = f"SELECT {HELD_COLUMNS} FROM chunk WHERE arrival = ?"  # noqa: S608  # Our own words only.
+    found = (connection.execute(query, (number,)).fetchone() for number in arrivals)
+    yield from held_chunks((row for row in found if row is not None), left_out)
 
 
 def days_between(

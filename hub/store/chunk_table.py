@@ -11,10 +11,12 @@ from hub.accept import Conflict, Judgement, Link, judge_all
 from hub.store import dropped, ledger_table
 from hub.store.chunk_reads import LogKey, decode_ranges
 from hub.store.days import DayKey, place_of
+from hub.store.headers import header_of
 from hub.store.ledger_table import Refusal
+from shared.errors import BadInput
 from shared.ranges import Ranges, of_seqs, of_spans
 from shared.receipt import ChunkOutcome, Receipt, decode_receipt, encode_receipt
-from shared.records import Chunk, Gap, read_header
+from shared.records import Chunk, Gap
 
 PutBody = Callable[[DayKey, tuple[int, int, bytes, bytes]], None]
 """Puts (arrival, received_ms, header, body) into a day file, in the running transaction."""
@@ -171,14 +173,15 @@ def _held_links(
             (*key, first, last),
         )
         for seq, digest, header_bytes in rows:
-            links[seq] = Link(digest, _previous_hash(header_bytes))
+            links[seq] = Link(digest, previous_hash(header_bytes))
     return links
 
 
-def _previous_hash(header_bytes: bytes) -> bytes | None:
+def previous_hash(header_bytes: bytes) -> bytes | None:
+    """The hash of the chunk before, as a stored header names it; None when it cannot be read."""
     try:
-        return read_header(header_bytes).previous_hash
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return header_of(header_bytes).previous_hash
+    except BadInput:
         return None  # Damage on this disk is for `ledger.verify` to tell, and stops no edge.
 
 

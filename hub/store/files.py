@@ -5,7 +5,8 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.store.days import DayReaders, DayWriter, place_of
+from hub.store.day_readers import DayReaders
+from hub.store.days import DayWriter, place_of
 from hub.store.schema import MIGRATIONS
 from shared.sqlite import Database, is_broken_file
 

@@ -8,11 +8,14 @@ import msgspec
 
 from hub.epochs import EpochBook, Predecessor
 from hub.ledger import DeclaredGap, LogKey
-from hub.store.days import DayKey, DayReaders, body_in, place_of
+from hub.store.day_readers import DayReaders, body_in
+from hub.store.days import DayKey, place_of
+from hub.store.headers import header_of
 from hub.store.ledger_table import declared_of, first_number, hashes_at, unpacked
 from hub.verify import StoredChunk
+from shared.errors import BadInput
 from shared.ranges import NOTHING, Ranges
-from shared.records import Chunk, Gap, read_header
+from shared.records import Chunk, Gap
 from shared.sums import Sum
 
 GAPS_READ_MAX = 20_000  # About 0.1 s of reading.
@@ -173,9 +176,9 @@ def stored_chunks(
     )
     for seq, arrival, received_ms, signal, digest, header_bytes in rows:
         try:
-            header = read_header(header_bytes)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            yield seq, "the header cannot be read"
+            header = header_of(header_bytes)
+        except BadInput as error:
+            yield seq, str(error)
             continue
         if header.seq != seq:
             yield seq, "the header names another number"

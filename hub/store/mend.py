@@ -17,7 +17,9 @@ import msgspec
 
 from hub.store.adopt import sound_chunk
 from hub.store.chunk_reads import LogKey, decode_ranges
-from hub.store.days import DAY_MIGRATIONS, DAY_MS, DayKey, body_in, day_span_ms, path_of
+from hub.store.day_readers import body_in
+from hub.store.days import DAY_MIGRATIONS, DAY_MS, DayKey, day_span_ms, path_of
+from hub.store.headers import is_true
 from hub.store.retire import INDEX_FOLDER
 from shared.errors import Unavailable
 from shared.ranges import NOTHING, Ranges, of_seqs
@@ -37,6 +39,7 @@ class Promise:
     seq: int
     received_ms: int
     header: bytes
+    hash: bytes
     sum: Sum
 
 
@@ -52,18 +55,19 @@ class Diagnosis:
 def promises(connection: sqlite3.Connection, key: DayKey, after: int, limit: int) -> list[Promise]:
     """The chunks of a day file after an arrival, in order."""
     rows = connection.execute(
-        "SELECT arrival, origin, epoch, seq, received_ms, header, records, stored_bytes FROM chunk"
+        "SELECT arrival, origin, epoch, seq, received_ms, CAST(header AS BLOB),"
+        " CAST(hash AS BLOB), records, stored_bytes FROM chunk"
         " WHERE signal = ? AND received_ms / 86400000 = ? AND arrival > ? ORDER BY arrival LIMIT ?",
         (key.signal, day_span_ms(key.day)[0] // DAY_MS, after, limit),
     )
     return [
-        Promise(row[0], (row[1], row[2]), row[3], row[4], row[5], Sum(1, row[6], row[7]))
+        Promise(row[0], (row[1], row[2]), row[3], row[4], row[5], row[6], Sum(1, row[7], row[8]))
         for row in rows
     ]
 
 
 def diagnose(path: Path, promised: Sequence[Promise]) -> Diagnosis:
-    """Read the bodies of some chunks and check their hashes."""
+    """Read the bodies of some chunks and check their hashes, and those of their headers in hub.db."""
     found = Diagnosis()
     try:
         with closing(open_reader(path)) as connection:
@@ -72,7 +76,7 @@ def diagnose(path: Path, promised: Sequence[Promise]) -> Diagnosis:
                 (found.broken if body is None else found.sound).append(each)
                 found.bytes_read += len(body or b"")
     except sqlite3.Error as error:
-        _require_damage(error, path)
+        require_damage(error, path)
         found.broken = [each for each in promised if each not in found.sound]
     return found
 
@@ -81,27 +85,32 @@ _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLI
 _UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
 
 
-def _require_damage(error: sqlite3.Error, path: Path) -> None:
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is at fault, or the disk below it, and not the moment."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code & 0xFF in _DAMAGE or code in _UNREADABLE
+
+
+def require_damage(error: sqlite3.Error, path: Path) -> None:
     """Go on only when the file itself is at fault; raises Unavailable for bad weather.
 
     Too many open files, a lock or no memory pass; what was taken out of the log for them would be lost
     where no other hub has it. SQLITE_ERROR is a table that is missing, as in an empty file.
     """
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    if not path.exists() or code & 0xFF in _DAMAGE or code in _UNREADABLE:
-        return
-    raise Unavailable(f"{path.name} cannot be read now: {error}", 5.0) from error
+    if path.exists() and not is_damage(error):
+        raise Unavailable(f"{path.name} cannot be read now: {error}", 5.0) from error
 
 
 def _sound_body(connection: sqlite3.Connection, promised: Promise) -> bytes | None:
     try:
         body = body_in(connection, promised.arrival)
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        if code & 0xFF in _DAMAGE or code in _UNREADABLE:
+        if is_damage(error):
             return None
         raise
-    return body if body is not None and sound_chunk(promised.header, body) is not None else None
+    if body is None or not is_true(promised.header, promised.hash):
+        return None
+    return body if sound_chunk(promised.header, body) is not None else None
 
 
 def begin_copy(folder: Path, key: DayKey) -> sqlite3.Connection:

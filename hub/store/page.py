@@ -3,15 +3,18 @@
 import sqlite3
 from dataclasses import dataclass, field
 
-from hub.store.chunk_reads import HeldChunk
+from hub.store.chunk_reads import WantedRow
 from hub.store.chunk_table import Arrived
-from hub.store.days import DayKey, DayReaders, body_in, place_of
+from hub.store.day_readers import DayReaders, body_in
+from hub.store.days import DayKey
+from hub.store.headers import true_header
+from shared.errors import BadInput
 from shared.records import Chunk
 
 
 @dataclass(slots=True)
 class Page:
-    """Grows to its bounds. A chunk whose body cannot be read is left out, and its file noted."""
+    """Grows to its bounds. A chunk that cannot be read is left out, and its file noted."""
 
     readers: DayReaders
     bytes_max: int
@@ -21,28 +24,33 @@ class Page:
     size_bytes: int = 0
     unreadable: dict[DayKey, str] = field(default_factory=dict)
 
-    def add(self, held: HeldChunk, header_bytes: bytes) -> bool:
+    def add(self, row: WantedRow, header_bytes: bytes) -> bool:
         """Take one more chunk; False when it does not fit. One chunk always fits."""
-        size_bytes = self.size_bytes + held.header.stored_bytes
+        try:
+            header = true_header(header_bytes, row.hash)
+        except BadInput as error:
+            self.unreadable[row.place] = f"chunk {row.arrival} in hub.db: {error}"
+            return True
+        size_bytes = self.size_bytes + header.stored_bytes
         if len(self.chunks) >= self.chunks_max or (self.chunks and size_bytes > self.bytes_max):
             return False
-        body = self._body(held)
+        body = self._body(row)
         if body is not None:
             self.size_bytes = size_bytes
-            self.chunks.append(Chunk(held.header, header_bytes, body))
-            self.received_ms.append(held.received_ms)
+            self.chunks.append(Chunk(header, header_bytes, body))
+            self.received_ms.append(row.received_ms)
         return True
 
-    def _body(self, held: HeldChunk) -> bytes | None:
-        key = place_of(held.received_ms, held.header.signal)
+    def _body(self, row: WantedRow) -> bytes | None:
+        key = row.place
         try:
             with self.readers.reading(key) as connection:
-                body = body_in(connection, held.arrival)
+                body = body_in(connection, row.arrival)
         except sqlite3.Error as error:
             self.unreadable[key] = str(error)
             return None
         if body is None:
-            self.unreadable[key] = f"the body of chunk {held.arrival} is not there"
+            self.unreadable[key] = f"the body of chunk {row.arrival} is not there"
         return body
 
     @property

@@ -10,7 +10,8 @@ from hub.query.scan import Held, MayHold
 from hub.store import chunk_reads
 from hub.store.chunk_find import Sought, find
 from hub.store.chunk_reads import HeldChunk
-from hub.store.days import DayKey, DayReaders, body_in, place_of
+from hub.store.day_readers import DayReaders, body_in
+from hub.store.days import DayKey, place_of
 from shared.codec import decompress
 from shared.errors import BadInput
 from shared.records import MIB, Signal
@@ -36,6 +37,7 @@ class StoreReader:
         self._days = days
         self._suspect = suspect
         self._open: dict[DayKey, tuple[sqlite3.Connection, int]] = {}
+        self._left_out: set[int] = set()
 
     def find(
         self,
@@ -49,11 +51,21 @@ class StoreReader:
     ) -> Iterator[HeldChunk]:
         """All chunks whose time range overlaps [start_ns, end_ns), lazily."""
         sought = Sought(signals, nodes, start_ns, end_ns, newest_first)
-        return find(self._connection, sought, may_hold)
+        return find(self._connection, sought, may_hold, self._leave_out)
+
+    @property
+    def left_out(self) -> int:
+        """How many chunks were met whose headers are damaged."""
+        return len(self._left_out)
+
+    def _leave_out(self, arrival: int, key: DayKey, why: str) -> None:
+        if arrival not in self._left_out:  # Some questions take several looks.
+            self._left_out.add(arrival)
+            self._suspect(key, why)
 
     def chunks(self, arrivals: Collection[int]) -> Iterator[HeldChunk]:
         """The chunks with these arrival numbers, as far as they are here."""
-        return chunk_reads.by_arrival(self._connection, arrivals)
+        return chunk_reads.by_arrival(self._connection, arrivals, self._leave_out)
 
     def days(self, signal: Signal, start_ns: int, end_ns: int) -> list[DayKey]:
         """The day files of a signal that hold records of [start_ns, end_ns), oldest first."""

@@ -5,14 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from hub.store.chunk_reads import HeldChunk, LogKey
 from hub.store.chunks import ChunkStore
+from hub.store.headers import header_of
 from hub.store.reader import StoreReader
-from shared.errors import BadInput
 from shared.ranges import NOTHING, Ranges
-from shared.records import read_header
 
 _COLUMNS = "arrival, origin, epoch, seq, received_ms, header"
 
@@ -29,10 +26,7 @@ class PassingChunk:
 
     def held(self) -> HeldChunk:
         """With its header; raises BadInput when that is damaged."""
-        try:
-            return HeldChunk(self.arrival, read_header(self.header_bytes), self.received_ms)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadInput(f"the header of chunk {self.seq} cannot be read: {error}") from error
+        return HeldChunk(self.arrival, header_of(self.header_bytes), self.received_ms)
 
 
 @dataclass(frozen=True, slots=True)

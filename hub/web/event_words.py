@@ -80,6 +80,14 @@ def _dropped(facts: Facts) -> str:
     return f"Let {_day_file(facts)} go for {reason}: {sums}{copies}"
 
 
+def _adopted(facts: Facts) -> str:
+    of = f"{number(facts.get('nodes'))} nodes" if "nodes" in facts else text(facts.get("origin"))
+    return (
+        f"{number(facts.get('chunks'))} chunks of {of} never come: their time was over on"
+        f" {text(facts.get('peer'))}, and no hub has them"
+    )
+
+
 def _guard(facts: Facts) -> str:
     free, needed = size(facts.get("free_bytes")), size(facts.get("reserve_bytes"))
     if facts.get("accepting"):
@@ -114,6 +122,7 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
         f"{number(facts.get('records'))} records of its own {text(facts.get('signal'))} were dropped"
     ),
     "peer.lag": _lag,
+    "retention.adopted": _adopted,
     "retention.dropped": _dropped,
     "retention.over_limit": _over,
     "retention.paused": lambda facts: (
@@ -121,5 +130,8 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
         f" it says {text(facts.get('today'))}"
     ),
     "store.damaged": _damaged,
+    "store.healed": lambda facts: (
+        f"{number(facts.get('chunks'))} damaged headers of {_day_file(facts)} are whole again"
+    ),
     "store.refilled": lambda facts: f"All that was lost of {_day_file(facts)} is here again",
 }

@@ -145,7 +145,7 @@ async def test_every_search_says_what_its_answer_covers(address: str) -> None:
     covered = {
         **COVERAGE,
         "hub": "hub-7",
-        "index": {"behind_chunks": 1204, "behind_records": 90_000, "error": None},
+        "index": {"behind_chunks": 1204, "error": None},
         "damaged_chunks": 3,
         "partial": True,
         "gaps": {
@@ -245,6 +245,13 @@ async def test_the_storage_page_shows_days_policies_and_what_went() -> None:
         "not all were on enough",
     ):
         assert said in text
+
+
+async def test_a_signal_without_data_is_shown_with_dashes() -> None:
+    policy = {"traces": {"days": 7, "bytes": 0}}
+    text = await page(web_with(hub_retention={**retention(), "policy": policy}), "/hubs/storage")
+    assert "7 days</td>\n<td>\u2013</td>" in text
+    assert "&#34;&#34;" not in text
 
 
 async def test_the_storage_page_says_why_nothing_goes() -> None:

@@ -177,7 +177,7 @@ COVERAGE = {
     "behind": [],
     "missing_nodes": [],
     "partial": False,
-    "index": {"behind_chunks": 0, "behind_records": 0, "error": None},
+    "index": {"behind_chunks": 0, "error": None},
     "damaged_chunks": 0,
     "gaps": {"count": 0, "records": 0, "reasons": {}, "nodes": []},
     "skewed": [],

@@ -38,7 +38,7 @@ STATUS: dict[str, Any] = {
         "reserve_bytes": 1 << 30,
         "reopen_bytes": 5 << 28,
     },
-    "index": {"behind_chunks": 0, "behind_records": 0, "error": None},
+    "index": {"behind_chunks": 0, "error": None},
     "damaged_chunks": 0,
     "replication": {"lag_p50_ms": 42, "lag_p99_ms": 234},
 }

@@ -215,7 +215,7 @@ def _sealed(held: HeldChunk, hashes: dict[tuple[str, str], bytes]) -> Chunk:
 
 def _fill(folder: Path, key: DayKey, identity: str = IDENTITY) -> None:
     with closing(Filler(folder, identity)) as filler:
-        while filler.fill_some([Behind(key, 1, 1)]):
+        while filler.fill_some([Behind(key, 1)]):
             pass
 
 
@@ -224,7 +224,7 @@ def _fill_half(folder: Path, key: DayKey) -> None:
     with patch.object(filling, "BUNCH_CHUNKS_MAX", 1):
         for _ in range(2):
             with closing(Filler(folder, IDENTITY)) as filler:
-                filler.fill_some([Behind(key, 1, 1)])
+                filler.fill_some([Behind(key, 1)])
 
 
 def _leave_out(folder: Path, key: DayKey) -> None:

@@ -99,6 +99,7 @@ class MemoryHub:
     held: dict[LogKey, Ranges] = field(default_factory=dict)
     dropped: dict[LogKey, Ranges] = field(default_factory=dict)
     bodies_read: int = 0
+    left_out: int = 0
     readers_open: int = 0
 
     def put(self, chunk: MadeChunk) -> None:

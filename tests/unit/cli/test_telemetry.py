@@ -26,7 +26,7 @@ PARTIAL = {
     "behind": [{"node": "edge-2", "state": "dark", "chunks": 3, "records": 1200, "age_s": 90.0}],
     "missing_nodes": ["edge-9"],
     "partial": True,
-    "index": {"behind_chunks": 1234, "behind_records": 5, "error": None},
+    "index": {"behind_chunks": 1234, "error": None},
     "damaged_chunks": 2,
     "gaps": {"records": 7, "reasons": {"evicted": 7}, "nodes": ["edge-1"]},
     "skewed": [{"node": "edge-3", "clock_skew_ms": -65000}],

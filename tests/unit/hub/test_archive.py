@@ -13,7 +13,8 @@ import pytest
 from hub.archive import Archive
 from hub.index.filling import Filler
 from hub.query.methods import QUESTIONS
-from hub.store.days import DayKey, DayReaders, path_of
+from hub.store.day_readers import DayReaders
+from hub.store.days import DayKey, path_of
 from hub.store.files import FILE_NAME
 from shared.errors import RpcError
 from shared.records import Signal

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hub.store.chunks import ChunkStore
-from hub.store.days import DayKey, DayReaders, path_of, remove_day
+from hub.store.day_readers import DayReaders
+from hub.store.days import DayKey, path_of, remove_day
 from shared.errors import Unavailable
 from tests.hub_files import chunks_in, day_files
 from tests.unit.hub.test_day_files import DAY_MS, T0, chain, opened

@@ -9,11 +9,13 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import psutil
 import pytest
 
 from hub import indexing as indexing_module
 from hub.indexing import Indexing, IndexState
+from hub.upkeep import Upkeep
 from tests.unit.index.hub_stock import IDENTITY, HubStock, hub_stock, key_of, reached
 
 
@@ -47,6 +49,10 @@ async def running(folder: Path, *more: Callable[[Indexing], Awaitable[None]]) ->
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def behind(indexing: Indexing, stock: HubStock) -> int | None:
+    return indexing.state.behind_chunks(stock.store.head_arrival)
+
+
 async def until(condition: Callable[[], Any]) -> Any:
     while not (met := condition()):
         await asyncio.sleep(0.01)
@@ -63,8 +69,8 @@ def process_of(indexing: Indexing) -> psutil.Process | None:
 async def test_it_indexes_what_is_there_and_leaves_no_process_behind(stock: HubStock) -> None:
     await stock.put(3)
     async with running(stock.folder) as indexing:
-        assert indexing.state.behind_chunks is None
-        await until(lambda: indexing.state.behind_chunks == 0)
+        assert behind(indexing, stock) is None
+        await until(lambda: behind(indexing, stock) == 0)
         assert (indexing.state.chunks_done, indexing.state.starts) == (3, 1)
         process = await until(lambda: process_of(indexing))
     assert reached(stock.folder, key_of()) == 3
@@ -77,11 +83,11 @@ async def test_another_is_started_when_it_is_killed_and_meanwhile_nobody_knows(
 ) -> None:
     await stock.put(1)
     async with running(stock.folder) as indexing:
-        await until(lambda: indexing.state.behind_chunks == 0)
+        await until(lambda: behind(indexing, stock) == 0)
         (await until(lambda: process_of(indexing))).kill()
-        await until(lambda: indexing.state.behind_chunks is None)
+        await until(lambda: behind(indexing, stock) is None)
         await stock.put(2)
-        await until(lambda: indexing.state.behind_chunks == 0)
+        await until(lambda: behind(indexing, stock) == 0)
         assert indexing.state.starts == 2
         assert indexing.state.chunks_done == 3
 
@@ -92,11 +98,31 @@ async def test_news_wake_it(stock: HubStock) -> None:
     async with running(
         stock.folder, lambda made: made.tell(store.news, lambda: store.head_arrival)
     ) as indexing:
-        await until(lambda: indexing.state.behind_chunks == 0)
+        await until(lambda: behind(indexing, stock) == 0)
         for count in (1, 2, 3):
             await stock.put(1)
             while indexing.state.chunks_done < count:
                 await asyncio.sleep(0.01)
+
+
+async def test_what_was_accepted_since_the_worker_looked_counts_as_behind(
+    stock: HubStock,
+) -> None:
+    """From the moment on in which it was accepted, whatever the worker does meanwhile."""
+    store = stock.store
+    async with running(
+        stock.folder, lambda made: made.tell(store.news, lambda: store.head_arrival)
+    ) as indexing:
+        await stock.put(2)
+        await until(lambda: behind(indexing, stock) == 0)
+        process = await until(lambda: process_of(indexing))
+        process.suspend()
+        await stock.put(2)
+        await stock.put(1, 1)
+        assert behind(indexing, stock) == 3
+        process.resume()
+        await until(lambda: behind(indexing, stock) == 0)
+        assert (reached(stock.folder, key_of()), reached(stock.folder, key_of(1))) == (4, 5)
 
 
 async def test_a_process_that_hangs_is_killed_at_the_end(
@@ -104,7 +130,7 @@ async def test_a_process_that_hangs_is_killed_at_the_end(
 ) -> None:
     monkeypatch.setattr(indexing_module, "STOP_SECONDS", 0.1)
     async with running(stock.folder) as indexing:
-        await until(lambda: indexing.state.behind_chunks == 0)
+        await until(lambda: behind(indexing, stock) == 0)
         process = await until(lambda: process_of(indexing))
         process.send_signal(signal.SIGSTOP)
     assert not process.is_running()
@@ -116,7 +142,7 @@ async def test_a_store_that_cannot_be_read_is_tried_again_and_again(
     """At ever longer intervals."""
     async with running(tmp_path / "nowhere") as indexing:
         await until(lambda: len(indexing.rng.bounds) >= 2)
-        assert indexing.state.behind_chunks is None
+        assert indexing.state.behind_chunks(0) is None
         assert indexing.rng.bounds[:2] == [1.0, 2.0]
     assert "the indexing process ended with 1" in caplog.text
 
@@ -185,29 +211,63 @@ async def test_one_word_that_waits_is_as_good_as_many(
     await asyncio.gather(telling, return_exceptions=True)
 
 
+def said(behind: int | None, seen: int, done: int = 0, error: str = "") -> bytes:
+    line = {"behind_chunks": behind, "seen": seen, "done": done, "error": error}
+    return orjson.dumps(line) + b"\n"
+
+
 def test_a_line_of_the_process_is_taken_in_whole_or_not_at_all() -> None:
     state = IndexState()
-    state.take(b'{"behind_chunks":5,"behind_records":50,"done":2,"error":""}\n')
-    known = {"behind_chunks": 5, "behind_records": 50, "error": None}
-    assert state.to_wire() == known
+    state.take(said(5, seen=9, done=2))
     for strange in (
         b"",
         b"Traceback\n",
         b"[]",
         b"{}",
-        b'{"behind_chunks":1,"behind_records":"x","done":1,"error":""}',
-        b'{"behind_chunks":1,"behind_records":1,"done":null,"error":""}',
+        b'{"behind_chunks":1,"done":1,"error":""}',
+        b'{"behind_chunks":1,"seen":null,"done":1,"error":""}',
+        b'{"behind_chunks":"x","seen":1,"done":1,"error":""}',
+        b'{"behind_chunks":1,"seen":1,"done":null,"error":""}',
     ):
         state.take(strange)
-        assert state.to_wire() == known
+        assert state.to_wire(9) == {"behind_chunks": 5, "error": None}
     assert state.chunks_done == 2
 
 
+@pytest.mark.parametrize(
+    ("reported", "seen", "head", "behind"),
+    [
+        (0, 0, 0, 0),
+        (0, 7, 7, 0),
+        (0, 0, 1_000_000, 1_000_000),
+        (2, 7, 10, 5),
+        (-3, 7, 10, 0),  # It looked at 7, and then did 3 more that had come meanwhile.
+        (-1, 7, 10, 2),
+        (2, 10, 7, 2),  # It saw a commit before the store heard of it.
+        (-1, 10, 7, 0),
+    ],
+)
+def test_what_came_since_the_process_looked_counts_as_behind(
+    reported: int, seen: int, head: int, behind: int
+) -> None:
+    state = IndexState()
+    state.take(said(reported, seen))
+    assert state.behind_chunks(head) == behind
+
+
 def test_a_process_may_say_that_it_does_not_know() -> None:
-    state = IndexState(behind_chunks=5, behind_records=50)
-    state.take(b'{"behind_chunks":null,"behind_records":null,"done":0,"error":"the disk is full"}')
-    assert state.to_wire() == {
-        "behind_chunks": None,
-        "behind_records": None,
-        "error": "the disk is full",
-    }
+    """Then what came since cannot be added to anything."""
+    state = IndexState()
+    state.take(said(5, seen=9))
+    state.take(said(None, 0, error="the disk is full"))
+    assert state.to_wire(20) == {"behind_chunks": None, "error": "the disk is full"}
+
+
+async def test_answers_count_up_to_the_head_of_the_store(stock: HubStock) -> None:
+    indexing = Indexing(stock.folder, IDENTITY, "info", AtOnce())
+    mender: Any = SimpleNamespace(chunks_wanting=0)
+    unused: Any = None
+    upkeep = Upkeep(stock.store, unused, mender, unused, indexing, unused, scrubs=False)
+    indexing.state.take(said(0, seen=0))
+    await stock.put(3)
+    assert upkeep.state.index == {"behind_chunks": 3, "error": None}

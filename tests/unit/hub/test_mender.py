@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from hub.mender import Mender, Repair
+from hub.mender import Mender
 from hub.replicate import SafeLedger
-from hub.store import chunk_reads
 from hub.store.chunks import ChunkStore
 from hub.store.days import DayKey, path_of, remove_day
 from hub.store.files import open_files
 from hub.store.mend import Promise
+from hub.store.repair import Repair
 from shared.errors import Unavailable
 from shared.ranges import Ranges, of_seqs
 from shared.records import Chunk
@@ -220,7 +220,7 @@ async def test_who_reads_while_a_file_is_mended_finds_every_sound_chunk(
 
     def looking(repair: Repair, page: list[Promise]) -> Any:
         reader = place.store.reader()
-        held = list(chunk_reads.by_arrival(reader._connection, [1, 100, 300]))
+        held = list(reader.chunks([1, 100, 300]))
         seen.append([len(reader.body(each)) for each in held])
         reader.close()
         return real(repair, page)

@@ -1,5 +1,6 @@
 """Fillers and what they leave to do, for tests."""
 
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,7 @@ from hub.store.days import DayKey
 from hub.store.dropped import DroppedDay
 from shared.records import Signal
 from shared.sqlite import open_reader
-from tests.unit.index.hub_stock import (
-    DAYS,
-    IDENTITY,
-    HubStock,
-    key_of,
-    reached,
-)
+from tests.unit.index.hub_stock import DAYS, IDENTITY, HubStock, key_of, reached
 
 
 def filler(stock: HubStock, identity: str = IDENTITY) -> Any:
@@ -44,15 +39,15 @@ def index_of(stock: HubStock, key: DayKey | None = None) -> Path:
 def truly_behind(folder: Path) -> list[Behind]:
     """Counted one by one."""
     with closing(open_reader(folder / "hub.db")) as connection:
-        rows = connection.execute("SELECT arrival, signal, received_ms, records FROM chunk")
-        found: dict[DayKey, list[int]] = {}
-        for arrival, signal, received_ms, records in rows:
+        rows = connection.execute("SELECT arrival, signal, received_ms FROM chunk")
+        found: Counter[DayKey] = Counter()
+        for arrival, signal, received_ms in rows:
             day = (received_ms - 1_772_366_400_000) // 86_400_000
             key = key_of(day, Signal(signal))
             if arrival > (reached(folder, key) or 0):
-                found.setdefault(key, []).append(records)
+                found[key] += 1
     return sorted(
-        (Behind(key, len(records), sum(records)) for key, records in found.items()),
+        (Behind(key, chunks) for key, chunks in found.items()),
         key=lambda late: (-DAYS.index(late.key.day), late.key.signal),
     )
 

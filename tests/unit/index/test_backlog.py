@@ -1,8 +1,6 @@
 """What the indexes lack is known at any moment, without counting it each time."""
 
 import sqlite3
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,23 +12,7 @@ from hub.index.files import remove_index
 from hub.store import mend, retire
 from shared.records import Signal
 from tests.unit.index.fill_world import choose, fill_all, filler, index_of, truly_behind
-from tests.unit.index.hub_stock import (
-    HubStock,
-    hub_stock,
-    key_of,
-)
-
-
-@pytest.fixture
-async def stock(tmp_path: Path) -> AsyncIterator[HubStock]:
-    async with hub_stock(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each bunch is one chunk."""
-    monkeypatch.setattr(filling, "BUNCH_CHUNKS_MAX", 1)
+from tests.unit.index.hub_stock import HubStock, hub_stock, key_of
 
 
 async def put_logs(stock: HubStock, luck: int) -> None:

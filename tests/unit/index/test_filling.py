@@ -2,40 +2,31 @@
 
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from hub.index import filling
 from hub.index.backlog import Behind
-from hub.index.files import remove_index
+from hub.index.files import remove_index, through
 from hub.index.filling import Filler
 from shared.records import MIB
+from shared.sqlite import open_reader
 from tests.unit.index.fill_world import fill_all, filler, index_of
 from tests.unit.index.hub_stock import (
     IDENTITY,
     SIGNALS,
     HubStock,
     chunks_with,
-    hub_stock,
     key_of,
     reached,
 )
 from tests.unit.query.stock import log, logs
-
-
-@pytest.fixture
-async def stock(tmp_path: Path) -> AsyncIterator[HubStock]:
-    async with hub_stock(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each bunch is one chunk."""
-    monkeypatch.setattr(filling, "BUNCH_CHUNKS_MAX", 1)
 
 
 async def test_chunks_of_all_signals_and_days_are_indexed(stock: HubStock) -> None:
@@ -133,7 +124,7 @@ async def test_an_index_that_is_deleted_is_noticed_and_made_again(
             shutil.rmtree(stock.folder / "index")
         else:
             remove_index(index_of(stock))
-        assert made.behind() == [Behind(key_of(), 3, 6)]
+        assert made.behind() == [Behind(key_of(), 3)]
         assert fill_all(made) == 3
     assert chunks_with(stock.folder, "some") == {1, 2, 3}
 
@@ -165,7 +156,7 @@ async def test_an_index_that_is_replaced_is_looked_at_anew(stock: HubStock) -> N
         fill_all(made)
         remove_index(index_of(stock))
         shutil.copy(aside, index_of(stock))
-        assert made.behind() == [Behind(key_of(), 2, 3)]
+        assert made.behind() == [Behind(key_of(), 2)]
         fill_all(made)
     assert chunks_with(stock.folder, "some") == {1, 2, 3, 4}
 
@@ -187,7 +178,7 @@ async def test_an_index_that_knows_chunks_which_never_came_is_made_again(stock: 
     with closing(sqlite3.connect(index_of(stock), isolation_level=None)) as connection:
         connection.execute("UPDATE meta SET value = 50 WHERE key = 'through'")
     with filler(stock) as made:
-        assert made.behind() == [Behind(key_of(), 2, 5)]
+        assert made.behind() == [Behind(key_of(), 2)]
         fill_all(made)
     assert reached(stock.folder, key_of()) == 2
 
@@ -200,7 +191,87 @@ async def test_a_damaged_index_is_made_again_when_that_shows(stock: HubStock) ->
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
     await stock.put(1)
     with filler(stock) as made:
-        late = [Behind(key_of(), 1, 1)]
+        late = [Behind(key_of(), 1)]
         while made.fill_some(late) or made.behind():
             pass
     assert chunks_with(stock.folder, "some") == {1, 2, 3, 4}
+
+
+# ---- The write-ahead logs
+
+
+def reached_without_log(stock: HubStock) -> int:
+    """How far the file of an index goes by itself, whatever its write-ahead log has."""
+    with closing(open_reader(index_of(stock), immutable=True)) as connection:
+        return through(connection)
+
+
+async def index_one(stock: HubStock, made: Filler) -> None:
+    await stock.put(1)
+    fill_all(made)
+
+
+async def test_what_a_reader_still_needs_is_settled_once_the_reader_is_gone(
+    stock: HubStock,
+) -> None:
+    """Without another try questions would look pages up in the log until the next chunk comes, and
+    for a day that is over none does."""
+    with filler(stock) as made:
+        await index_one(stock, made)
+        made.settle()
+        with closing(open_reader(index_of(stock))) as reader:
+            reader.execute("BEGIN")
+            assert through(reader) == 1
+            await index_one(stock, made)
+            made.settle()
+            assert reached_without_log(stock) == 1
+        made.settle()
+        assert reached_without_log(stock) == 2
+
+
+async def test_a_settled_index_is_left_alone_until_more_is_written_to_it(stock: HubStock) -> None:
+    with filler(stock) as made:
+        await index_one(stock, made)
+        asked: list[str] = []
+        made._writers[key_of()].connection.set_trace_callback(asked.append)
+        for settled in (1, 2):
+            made.settle()
+            made.settle()
+            assert len([sql for sql in asked if "wal_checkpoint" in sql]) == settled
+            assert reached_without_log(stock) == settled
+            await index_one(stock, made)
+
+
+@contextmanager
+def in_a_transaction(writer: sqlite3.Connection, path: Path) -> Iterator[None]:
+    writer.execute("BEGIN IMMEDIATE")
+    yield
+    writer.execute("ROLLBACK")
+
+
+@contextmanager
+def while_another_checkpoints(writer: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Byte 121 of the shared memory is WAL_CKPT_LOCK (sqlite.org/walformat.html, 2.3.1)."""
+    hold = "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, 2, 1, 121)"
+    command = [sys.executable, "-c", f"{hold}; print(flush=True); input()", f"{path}-shm"]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"\n"
+        yield
+        other.communicate(b"\n")
+
+
+@pytest.mark.parametrize("hindered", [in_a_transaction, while_another_checkpoints])
+async def test_an_index_that_cannot_be_settled_now_is_settled_later(
+    stock: HubStock, hindered: Callable[..., AbstractContextManager[None]]
+) -> None:
+    """Whether SQLite says so by an error or by its answer."""
+    with filler(stock) as made:
+        await index_one(stock, made)
+        made.settle()
+        await index_one(stock, made)
+        with hindered(made._writers[key_of()].connection, index_of(stock)):
+            made.settle()
+            assert reached_without_log(stock) == 1
+        made.settle()
+        assert reached_without_log(stock) == 2

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,24 +23,11 @@ from tests.unit.index.hub_stock import (
     SIGNALS,
     HubStock,
     chunks_with,
-    hub_stock,
     key_of,
     opaque_in,
     reached,
 )
 from tests.unit.query.stock import log, logs
-
-
-@pytest.fixture
-async def stock(tmp_path: Path) -> AsyncIterator[HubStock]:
-    async with hub_stock(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each bunch is one chunk."""
-    monkeypatch.setattr(filling, "BUNCH_CHUNKS_MAX", 1)
 
 
 async def test_an_index_of_a_day_that_went_is_not_left_behind(

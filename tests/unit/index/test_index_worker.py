@@ -3,27 +3,16 @@
 import signal as signals
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
 import psutil
 import pytest
 
-from tests.unit.index.fill_world import index_of
-from tests.unit.index.hub_stock import (
-    IDENTITY,
-    HubStock,
-    chunks_with,
-    hub_stock,
-)
-
-
-@pytest.fixture
-async def stock(tmp_path: Path) -> AsyncIterator[HubStock]:
-    async with hub_stock(tmp_path) as made:
-        yield made
+from hub.store import retire
+from tests.unit.index.fill_world import choose, index_of
+from tests.unit.index.hub_stock import IDENTITY, HubStock, chunks_with, key_of
 
 
 @pytest.fixture
@@ -113,3 +102,15 @@ async def test_the_process_says_that_it_does_not_know_when_it_cannot_look(
     index_of(stock).rmdir()
     tell(process)
     until_done(process, 1)
+
+
+async def test_the_process_says_up_to_where_it_has_seen_the_store(
+    stock: HubStock, start: Callable[[], "subprocess.Popen[bytes]"]
+) -> None:
+    """Also where chunks have gone: their numbers are not given out again."""
+    await stock.put(3)
+    await stock.put(2, 1)
+    gone = await choose(stock, key_of(1))
+    await stock.store.files.database.write(lambda connection: retire.take_out(connection, gone))
+    process = start()
+    assert said(process) == {"behind_chunks": 0, "seen": 5, "done": 3, "error": ""}

@@ -220,7 +220,7 @@ def indexes(stock: HubStock, identity: str = IDENTITY) -> Iterator[Indexes]:
 
 def fill(stock: HubStock, key: DayKey) -> Path:
     with closing(Filler(stock.folder, IDENTITY)) as filler:
-        while filler.fill_some([Behind(key, 1, 1)]):
+        while filler.fill_some([Behind(key, 1)]):
             pass
     return index_path(stock.folder, key.day, key.signal)
 

@@ -37,6 +37,7 @@ class ListReader:
 
     chunks: list[HeldChunk] = field(default_factory=list)
     bodies_read: int = 0
+    left_out: int = 0
     closed: bool = False
 
     def find(
