@@ -138,6 +138,7 @@ class Hub:
             self._drop_peer,
             self._report_lag,
         )
+        self.mesh.sweeper.tell = self._report
         calls = Calls(self.config.hub_id, self.links, self.peers, self.client, headers)
         self.audit = Audit(self.config.hub_id, self.registry, self.store, self.mesh, self.runtime)
         limits = CreditLimits(self.config.backlog_bytes_per_s)
@@ -363,6 +364,7 @@ class Hub:
             RouteSpec("/peer/have", ("POST",), "peer", peer.have),
             RouteSpec("/peer/vector", ("POST",), "peer", peer.vector),
             RouteSpec("/peer/chunks", ("POST",), "peer", peer.chunks),
+            RouteSpec("/peer/fates", ("POST",), "peer", peer.fates),
             RouteSpec("/peer/call", ("POST",), "peer", peer.call),
             RouteSpec("/peer/ledger", ("POST",), "peer", peer.ledger),
         ]

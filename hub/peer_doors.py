@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hub import gossip, vectors
+from hub import gossip, taken_over_wire, vectors
 from hub.audit import Audit
 from hub.bodies import json_answer, json_object, read_body
 from hub.calls import DEADLINE_SECONDS_MAX, HOPS_MAX, Calls
@@ -115,6 +115,14 @@ class PeerDoors:
         page = await self.store.read(_wanted(order.get("wanted")), bytes_max, CHUNKS_MAX)
         body = write_batch(page.chunks, page.received_ms) if page.chunks else b""
         return Response(body, media_type=MEDIA_TYPE)
+
+    async def fates(self, request: Request) -> Response:
+        """What became of numbers that a peer lacks: which are here, which retention took."""
+        order = json_object(await read_body(request, PEER_BYTES_MAX))
+        check_version(order)
+        wanted = _wanted(order.get("wanted"))
+        taken_over_wire.check_asked(wanted)
+        return json_answer(taken_over_wire.write_answer(await self.store.fates(wanted)))
 
     async def call(self, request: Request) -> Response:
         """Call a node that a peer has no link to; answers as JSON-RPC does."""

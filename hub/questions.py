@@ -1,4 +1,4 @@
-"""The three questions that a hub asks a peer about chunks, each with its answer read and doubted."""
+"""The four questions that a hub asks a peer about chunks, each with its answer read and doubted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 import orjson
 
-from hub import vectors
+from hub import taken_over_wire, vectors
 from hub.peers import Peer, Peers
 from hub.pull_answers import VERSION, Announcement, Asked, read_have
 from hub.replicate import LogKey
+from hub.taken_over import Fate
 from hub.vectors import Position, VectorAnswer, VectorQuestion
 from shared.envelope import BATCH_BYTES_MAX
 from shared.ranges import Ranges
@@ -20,6 +21,7 @@ POLL_SECONDS = 10.0  # How long a peer may hold our question until it has news.
 POLL_MARGIN_SECONDS = 5.0
 PULL_TIMEOUT_SECONDS = 30.0
 VECTOR_TIMEOUT_SECONDS = 10.0
+FATES_TIMEOUT_SECONDS = 10.0
 ANSWER_BYTES_MAX = 4 * MIB  # Eight times a full page of announcements.
 
 
@@ -68,6 +70,18 @@ class Questions:
             peer, "/peer/vector", question, VECTOR_TIMEOUT_SECONDS, ANSWER_BYTES_MAX
         )
         return vectors.read_answer(reply.body, after)
+
+    async def fates(self, peer: Peer, asked: Mapping[LogKey, Ranges]) -> dict[LogKey, Fate]:
+        """What became of these numbers at the peer, all of them or only some.
+
+        A hub of an older version has no such door, and is Unreachable here.
+        """
+        wanted = [[*key, seqs.to_wire()] for key, seqs in asked.items()]
+        question = {"wanted": wanted}
+        reply = await self._ask(
+            peer, "/peer/fates", question, FATES_TIMEOUT_SECONDS, ANSWER_BYTES_MAX
+        )
+        return taken_over_wire.read_answer(reply.body, asked)
 
     async def _ask(
         self, peer: Peer, path: str, question: dict[str, Any], seconds: float, bytes_max: int

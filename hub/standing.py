@@ -73,6 +73,8 @@ class SweepCount:
     postponed: int = 0
     failed: int = 0
     repaired: int = 0
+    taken_over: int = 0
+    """Numbers that count as dropped here since the peer dropped them and nobody holds them."""
     ended_at: float | None = None
     error: str = ""
     in_vain: dict[LogKey, Ranges] = field(default_factory=dict)
@@ -84,6 +86,11 @@ class SweepCount:
     def note_in_vain(self, lacking: dict[LogKey, Ranges]) -> None:
         """This was asked for and is lacking still."""
         self.in_vain = joined(self.in_vain, lacking)
+
+    def note_taken_over(self, chunks: int, in_vain: dict[LogKey, Ranges]) -> None:
+        """So many need not come any more; this still did not."""
+        self.taken_over += chunks
+        self.in_vain = in_vain
 
 
 def describe_standing(standing: Standing, sweeps: SweepCount, now: float) -> dict[str, Any]:
@@ -101,4 +108,5 @@ def describe_standing(standing: Standing, sweeps: SweepCount, now: float) -> dic
         "sweep_age_s": None if ended_at is None else round(now - ended_at, 1),
         "sweep_error": sweeps.error or None,
         "repaired_chunks": sweeps.repaired,
+        "taken_over_chunks": sweeps.taken_over,
     }

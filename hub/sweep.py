@@ -1,13 +1,15 @@
 """Compares version vectors with peers now and then, and fetches what announcements have left out.
 
 In a correct mesh a sweep finds nothing: chunks are announced as they come, in the order of their
-arrival. It finds what a disk has lost and what a fault of ours has skipped.
+arrival. It finds what a disk has lost and what a fault of ours has skipped. What a peer lists and does
+not have was dropped there when its time was over; `hub.taken_over` says when this hub may count it so.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hub import vectors
 from hub.lag import by_origin
@@ -17,6 +19,7 @@ from hub.pulling import Puller
 from hub.replicate import LogKey, joined, missing
 from hub.standing import SweepCount
 from hub.store.chunks import ChunkStore
+from hub.taken_over_poll import Poll, Tell
 from hub.vectors import START, VectorPage
 from shared.errors import HeadwaterError
 from shared.ranges import Ranges
@@ -45,6 +48,10 @@ def _nobody(peer: str, chunks: int) -> None:
     """Nobody listens."""
 
 
+def _untold(event: str, facts: Mapping[str, Any]) -> None:
+    """Nobody keeps events."""
+
+
 @dataclass(slots=True)
 class Sweeper:
     """Sweeps one peer at a time, each about once a minute, and all of them when somebody asks."""
@@ -54,9 +61,20 @@ class Sweeper:
     runtime: Runtime
     puller: Puller
     repaired: Repaired = _nobody
+    tell: Tell = _untold
     counts: dict[str, SweepCount] = field(default_factory=dict)
     _bells: dict[str, Bell] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _poll: Poll = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._poll = Poll(
+            self.peers,
+            self.store,
+            self.puller,
+            lambda peer: self.count(peer).sweeps > 0,
+            lambda event, facts: self.tell(event, facts),
+        )
 
     def sweep_soon(self) -> None:
         """Something is missing on this disk: look at once what peers have of it."""
@@ -99,6 +117,7 @@ class Sweeper:
             await self.sweep(peer)
             count.sweeps += 1
             count.error = self.puller.standing(peer).sweep_error = ""
+            await self._take_over(peer)
         except HeadwaterError as error:
             count.failed += 1
             if (
@@ -137,6 +156,15 @@ class Sweeper:
             self.count(peer).repaired += repaired
             log.warning("%d chunks were missing here and came from %s", repaired, peer.key)
             self.repaired(peer.key, repaired)
+
+    async def _take_over(self, peer: Peer) -> None:
+        """What the peer lists and does not have was dropped there: by all, perhaps."""
+        count = self.count(peer)
+        count.in_vain = self.puller.lacking(count.in_vain)
+        taken_over = await self._poll.settle(peer, count.in_vain)
+        if taken_over:
+            count.note_taken_over(taken_over, self.puller.lacking(count.in_vain))
+            self._bells.setdefault(peer.url, Bell()).ring()  # There may be more of it.
 
     async def _look(self, peer: Peer) -> tuple[dict[LogKey, Ranges], int]:
         """What we lack of the peer's vector, and its last arrival when we began to look."""

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from hub.ledger import LedgerState
 from hub.replicate import LogKey, SafeLedger
-from hub.store import chunk_reads, chunk_table, ledger_table
+from hub.store import chunk_reads, chunk_table, ledger_table, taken_over
 from hub.store.adopt import adopt_days
 from hub.store.chunk_table import Arrived, Stored
 from hub.store.days import DayKey
@@ -19,6 +19,8 @@ from hub.store.page import Page
 from hub.store.proofs import Proofs
 from hub.store.reader import StoreReader
 from hub.store.retire import TakenOut
+from hub.store.taken_over import Adopted
+from hub.taken_over import Fate, TakenOver
 from shared.ranges import NOTHING, Ranges, of_seqs
 from shared.receipt import ChunkOutcome, Receipt
 from shared.records import Chunk
@@ -288,6 +290,21 @@ class ChunkStore:
         self._gone += taken.sum.chunks
         self.records -= taken.sum.records
         self.stored_bytes -= taken.sum.stored_bytes
+
+    async def take_over(self, agreed: Mapping[LogKey, TakenOver]) -> Adopted:
+        """Count numbers as dropped that a peer dropped and nobody holds; returns after the commit."""
+        now_ms = self._runtime.wall_ms()
+        adopted: Adopted = await self.guard.guarded(
+            lambda: self._database.write(lambda db: taken_over.take_over(db, agreed, now_ms))
+        )
+        for key, seqs in adopted.seqs.items():
+            self._have[key] = self.have(key) | seqs
+        self._gone += adopted.count
+        return adopted
+
+    async def fates(self, asked: Mapping[LogKey, Ranges]) -> dict[LogKey, Fate]:
+        """What became of these numbers here, of as many of them as is quick to tell."""
+        return await self.reading(lambda connection: taken_over.fates(connection, asked))
 
     def lose(self, struck: Mapping[LogKey, Ranges], lost: Sum) -> None:
         """Chunks are no longer here, and are to come again."""

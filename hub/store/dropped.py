@@ -142,6 +142,27 @@ def dropped_of(connection: sqlite3.Connection, key: LogKey) -> DroppedOfLog | No
     return DroppedOfLog(row[0], row[1], row[2], Sum(*row[3:])) if row else None
 
 
+def note_dropped(connection: sqlite3.Connection, key: LogKey, more: DroppedOfLog) -> None:
+    """Add to what retention took from a log."""
+    connection.execute(
+        "INSERT INTO dropped VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " first_seq = min(first_seq, excluded.first_seq),"
+        " last_hash = iif(excluded.last_seq > last_seq, excluded.last_hash, last_hash),"
+        " last_seq = max(last_seq, excluded.last_seq), chunks = chunks + excluded.chunks,"
+        " records = records + excluded.records,"
+        " stored_bytes = stored_bytes + excluded.stored_bytes",
+        (
+            *key,
+            more.first_seq,
+            more.last_seq,
+            more.last_hash,
+            more.sum.chunks,
+            more.sum.records,
+            more.sum.stored_bytes,
+        ),
+    )
+
+
 def gone(connection: sqlite3.Connection, key: LogKey, seqs: Ranges) -> Ranges:
     """Which of these numbers of a log were received and have been dropped.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from hub.retention import DayFile, Reason
 from hub.store.chunk_reads import LogKey
 from hub.store.days import DAY_MS, DayKey, day_span_ms, path_of
-from hub.store.dropped import DroppedDay, dropped_day
+from hub.store.dropped import DroppedDay, DroppedOfLog, dropped_day, note_dropped
 from shared.ranges import Ranges, of_seqs
 from shared.sqlite import sync_folder
 from shared.sums import Sum
@@ -115,15 +115,7 @@ def _note_dropped(
 ) -> None:
     last = max(of_log, key=lambda row: row.seq)
     first_seq = min(row.seq for row in of_log)
-    connection.execute(
-        "INSERT INTO dropped VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-        " first_seq = min(first_seq, excluded.first_seq),"
-        " last_hash = iif(excluded.last_seq > last_seq, excluded.last_hash, last_hash),"
-        " last_seq = max(last_seq, excluded.last_seq), chunks = chunks + excluded.chunks,"
-        " records = records + excluded.records,"
-        " stored_bytes = stored_bytes + excluded.stored_bytes",
-        (*key, first_seq, last.seq, last.hash, gone.chunks, gone.records, gone.stored_bytes),
-    )
+    note_dropped(connection, key, DroppedOfLog(first_seq, last.seq, last.hash, gone))
 
 
 def set_aside(

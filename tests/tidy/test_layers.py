@@ -234,6 +234,8 @@ TABLE = (
     ("hub.standing", "rules"),
     ("hub.questions", "flow"),
     ("hub.pulling", "flow"),
+    ("hub.taken_over_poll", "flow"),
+    ("hub.taken_over*", "rules"),
     ("hub.sweep", "flow"),
     ("hub.tail", "flow"),
     ("hub.tail_door", "surface"),
