@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge.buffer import Buffer
+from edge.conf.follow import Follower
 from edge.drain import Drain
 from edge.drain_calls import drain_methods
 from edge.heartbeat import Heartbeats
@@ -18,7 +19,8 @@ from edge.pull import Offers
 from edge.pull_calls import pull_methods
 from edge.shipper import Shipper
 from shared.beat import Beat
-from shared.errors import RpcError
+from shared.conf_report import Report
+from shared.errors import RpcError, Unreachable
 from shared.ranges import Ranges
 from shared.runtime import HttpClient, Runtime
 from shared.sums import Sum
@@ -26,6 +28,7 @@ from shared.tasks import repeat
 
 VMS_IN_BEAT_MAX = 1000
 MEASURE_SECONDS = 1.0
+ASK_SECONDS_MAX = 10.0
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -54,6 +57,8 @@ class Agent:
     # What must tell the buffer something before any hub hears of this edge, as VMs do that still run.
     prepare: Callable[[], Awaitable[None]] | None = None
     methods: dict[str, Method] = field(default_factory=dict)
+    follower: Follower | None = None
+    """Takes the settings that hubs have for this edge; without one it takes none."""
     hubs: Hubs = field(init=False)
     client: HttpClient = field(init=False)
     heartbeats: Heartbeats = field(init=False)
@@ -90,6 +95,28 @@ class Agent:
         self.methods.update(pull_methods(self.offers, self.shipper.weigh))
         self._headers = headers
 
+    def follow(self, follower: Follower) -> None:
+        """Take the settings that hubs have for this edge; before it runs."""
+        self.follower = self.heartbeats.settings = follower
+
+    async def ask_hub(self, hub_id: str, path: str, body: bytes, reply_bytes_max: int) -> bytes:
+        """The answer of a hub to a small question; raises HeadwaterError."""
+        view = next((view for view in self.hubs.views.values() if view.hub_id == hub_id), None)
+        if view is None:
+            raise Unreachable(hub_id, "its address is not known any more", sent=False)
+        reply = await self.client.request(
+            "POST",
+            f"{view.url}{path}",
+            body=body,
+            headers={**self._headers, "content-type": "application/json"},
+            timeout_seconds=ASK_SECONDS_MAX,
+            reply_bytes_max=reply_bytes_max,
+        )
+        if reply.status != 200:
+            text = reply.body[:300].decode("utf-8", "replace")
+            raise Unreachable(view.url, f"HTTP {reply.status} {text}", sent=True)
+        return reply.body
+
     async def run(self) -> None:
         """Keep everything going, for ever; cancel to stop."""
         try:
@@ -101,6 +128,8 @@ class Agent:
                 self._reach(self.hubs.learn(self.masters))
                 tasks.create_task(self.shipper.run())
                 tasks.create_task(self.shipper.sweep())
+                if self.follower is not None:
+                    tasks.create_task(self.follower.run())
                 rng = self.runtime.rng
                 tasks.create_task(repeat("drains", self.drain.keep_on, rng))
                 tasks.create_task(repeat("ledger", self._measure_accepted, rng))
@@ -151,6 +180,7 @@ class Agent:
             vms_total=len(vms),
             pull=self.offers.wanted_hubs(),
             wall_ms=self.runtime.wall_ms(),
+            conf=self.follower.report() if self.follower is not None else Report(),
         )
 
     def pending(self) -> Ranges:

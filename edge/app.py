@@ -16,6 +16,7 @@ from starlette.routing import Route
 from edge.agent import Agent, Host
 from edge.buffer import Buffer
 from edge.capacity import BufferLimits
+from edge.conf.part import begin_with, follow_hubs
 from edge.exposition import registry_of
 from edge.facts import host_facts, host_load
 from edge.identity import Identity, take_up
@@ -103,17 +104,21 @@ async def _end(loops: "asyncio.Task[None]") -> None:
         await loops
 
 
-async def _build(settings: EdgeSettings, runtime: Runtime) -> _Parts:
+async def _build(own: EdgeSettings, runtime: Runtime) -> _Parts:
+    begun = begin_with(own)
+    settings = begun.settings
     identity = take_up(settings.data, settings.node_id)
     limits = buffer_limits(settings)
     buffer = await Buffer.open(
         settings.data, identity.node_id, runtime, limits, settings.synchronous
     )
     try:
-        return await _build_around(settings, runtime, identity, buffer)
+        parts = await _build_around(settings, runtime, identity, buffer)
     except BaseException:
         buffer.close()
         raise
+    follow_hubs(parts.agent, own, begun)
+    return parts
 
 
 def buffer_limits(settings: EdgeSettings) -> BufferLimits:

@@ -4,11 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from edge.hubs import Hubs, HubView
 from edge.lineage import read_claim
 from shared.backoff import Backoff, backoff_seconds
 from shared.beat import Beat, BeatReply, read_beat_reply, write
+from shared.conf_report import Wanted
 from shared.errors import BadInput, HeadwaterError, Refused, Unreachable
 from shared.runtime import HttpClient, Runtime
 from shared.tasks import Bell
@@ -25,6 +27,18 @@ COALESCE_SECONDS = 0.05  # Several changes at once are one beat.
 _RETRY = Backoff(seconds_initial=0.5, seconds_max=10.0)
 
 
+class Settings(Protocol):
+    """Who follows the settings that hubs have for this edge."""
+
+    def heard(self, hub_id: str, wanted: Wanted | None) -> None:
+        """A hub answered, and says which settings this edge should have."""
+        ...
+
+    def gone(self, hub_id: str) -> None:
+        """A hub is known no longer."""
+        ...
+
+
 @dataclass(slots=True)
 class Heartbeats:
     """Beats to all hubs; `beat_now` after a change that people wait to see."""
@@ -36,6 +50,7 @@ class Heartbeats:
     compose: Callable[[], Beat]
     discovered: Callable[[list[HubView]], None]
     met: Callable[[HubView], None]
+    settings: Settings | None = None
     _bells: dict[str, Bell] = field(default_factory=dict)
 
     def beat_now(self) -> None:
@@ -87,6 +102,8 @@ class Heartbeats:
             return reply.interval_seconds
         now, credit = asyncio.get_running_loop().time(), reply.credit_bytes_per_s
         self.hubs.beat_answered(view, now, claim, credit, self.runtime.rng)
+        if self.settings is not None:
+            self.settings.heard(reply.hub_id, reply.conf)
         unknown = [url for hub_id, url in reply.hubs.items() if not self.hubs.named(hub_id)]
         fresh = self.hubs.learn(unknown)
         if fresh:
@@ -103,6 +120,8 @@ class Heartbeats:
             self.hubs.views.pop(view.url)
             return False
         is_new = not view.hub_id
+        if self.settings is not None:
+            self.settings.gone(view.hub_id)
         view.hub_id = hub_id
         if is_new:
             self.met(view)

@@ -117,6 +117,8 @@ class EdgeSettings:
     synchronous: str = option(
         "FULL", "how SQLite syncs the buffer: FULL or NORMAL", readers.one_of("FULL", "NORMAL")
     )
+    # Who runs the hubs runs the fleet; what only an owner may decide, no hub can change anyway.
+    cluster_settings: bool = option(True, "0 takes no settings from hubs", readers.switch)
     # Updating the agent must not end what runs on the machine.
     vms_on_stop: str = option(
         "leave",

@@ -47,6 +47,12 @@ async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event
         query_processes=settings.query_processes,
         scrub=True,
         log_level=settings.log_level,
+        leader=settings.leader,
+        lead_hubs=settings.lead_hubs,
+        hook_command=settings.hook_command,
+        hook_url=settings.hook_url,
+        hook_timeout_seconds=settings.hook_timeout_seconds,
+        skew_ms_max=settings.max_skew * 1000,
     )
     hub = await Hub.open(config, runtime)
     logging.getLogger().addHandler(hub.own.voice.handler)
@@ -92,7 +98,7 @@ def pages_of(hub: Hub) -> list[RouteSpec]:
         csrf_ok=hub.guard.csrf_ok,
         hubs=lambda: sorted(hub.peers.named().items()),
         stopping=hub.stopping,
-        changes=hub.changes,
+        changes=hub.changes.names,
         new_id=lambda: hub.runtime.token_hex(16),
     )
     # An answer without end is no entry of the ordinary table.

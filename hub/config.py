@@ -34,3 +34,9 @@ class HubConfig:
     query_processes: int = 0
     scrub: bool = False
     log_level: str = "info"
+    skew_ms_max: float = 500.0
+    leader: str = "none"
+    lead_hubs: Sequence[str] = ()
+    hook_command: Sequence[str] = ()
+    hook_url: str = ""
+    hook_timeout_seconds: float = 10.0

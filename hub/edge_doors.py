@@ -24,6 +24,7 @@ from hub.store.chunks import ChunkStore
 from hub.web.guard import status_of
 from shared import beat as beats
 from shared.beat import Beat, BeatReply
+from shared.conf_report import Report, Wanted
 from shared.envelope import BATCH_BYTES_MAX, MEDIA_TYPE, read_batch
 from shared.errors import (
     BadInput,
@@ -61,6 +62,11 @@ def _nobody(beat: Beat) -> None:
     """Nobody listens."""
 
 
+def _no_settings(node_id: str, report: Report) -> Wanted | None:
+    """Nobody has settings for edges."""
+    return None
+
+
 @dataclass(slots=True)
 class EdgeDoors:
     """What edges call."""
@@ -74,11 +80,13 @@ class EdgeDoors:
     crowd: Crowd
     counters: Counter[str] = field(default_factory=Counter)
     heard: Callable[[Beat], None] = _nobody
+    settings: Callable[[str, Report], Wanted | None] = _no_settings
+    """Notes what an edge says of its settings, and returns which it should have."""
 
     async def heartbeat(self, request: Request) -> Response:
         """Take in a beat and answer with what this hub holds of the node's log."""
         beat = beats.read_beat(await read_body(request, BEAT_BYTES_MAX))
-        node_id = self._authentic(request.headers)
+        node_id = self.authentic(request.headers)
         if beat.node_id != node_id:
             raise Refused(f"{node_id} sent a heartbeat for {beat.node_id}: refused")
         key = fingerprint(request.headers[NODE_KEY_HEADER])
@@ -98,6 +106,7 @@ class EdgeDoors:
             self.mesh.peers.named(),
             proofs,
             self.crowd.credit_bytes_per_s(now),
+            self.settings(node_id, beat.conf),
         )
         return Response(beats.write(reply), media_type="application/json")
 
@@ -105,7 +114,7 @@ class EdgeDoors:
         """Take in chunks of the node's own log; the answer comes after the commit."""
         if request.headers.get("content-type", "") != MEDIA_TYPE:
             raise UnsupportedType(f"the content type of a batch is {MEDIA_TYPE}")
-        node_id = self._authentic(request.headers)
+        node_id = self.authentic(request.headers)
         wire = await read_body(request, BATCH_BYTES_MAX)
         sender = f"{node_id} at {request.client.host}" if request.client else node_id
         reply = await self.take_in(node_id, wire, sender, request.headers)
@@ -153,7 +162,7 @@ class EdgeDoors:
     async def link(self, socket: WebSocket) -> None:
         """Keep the node's link until it ends."""
         try:
-            node_id = self._authentic(socket.headers)
+            node_id = self.authentic(socket.headers)
         except (BadInput, Refused) as error:
             log.warning("link: %s", error)
             await socket.close(4403, str(error)[:100])
@@ -161,7 +170,7 @@ class EdgeDoors:
         await socket.accept()
         await self.links.serve(LinkSession(node_id, SocketDuplex(socket)))
 
-    def _authentic(self, headers: Any) -> str:
+    def authentic(self, headers: Any) -> str:
         """The node behind a request. The first key that comes for a name is the name's key."""
         node_id, key = headers.get(NODE_ID_HEADER, ""), headers.get(NODE_KEY_HEADER, "")
         if not node_id or not key:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Fleet:
     counters: Callable[[], Counter[str]]
     intend: Callable[[str, str, object], Awaitable[None]]
     upkeep: Upkeep
+    in_status: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
     def node(self, node_id: str) -> NodeRecord:
         """The record of a node; raises RpcError not_found."""
@@ -109,6 +110,7 @@ class Fleet:
         return {
             **describe_self(mine, wall_ms),
             "cluster_id": self.cluster_id,
+            "isolated": self.mesh.peers.is_isolated,
             "started": time_of_ms(mine.started_ms),
             "nodes": dict(Counter(node["state"] for node in nodes)),
             "vms": dict(Counter(vm.get("state", "") for node in nodes for vm in node["vms"])),
@@ -123,6 +125,7 @@ class Fleet:
             "copies": self.store.ledger.copies,
             "peers": [hub for hub in self._hubs() if hub["state"] != "self"],
             "counters": dict(self.counters()),
+            **{name: tell() for name, tell in self.in_status.items()},
         }
 
     async def hub_forget(self, raw: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """What hubs say to each other about nodes and about themselves. Values and rules, no network."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta, Raw
 
 from hub.registry import Registry
 from shared.beat import check_json
@@ -13,6 +15,7 @@ VERSION = 1
 """Of what hubs say to each other. New fields leave it as it is: older hubs pass them over."""
 
 PAGE_RECORDS = 1000  # A page is decoded and merged in a few milliseconds.
+SECTIONS_MAX = 32
 
 
 class HubRecord(msgspec.Struct, frozen=True):
@@ -33,7 +36,11 @@ class HubRecord(msgspec.Struct, frozen=True):
 
 class Gossip(msgspec.Struct, frozen=True):
     """One side of an exchange. `instance` names the life of the sender's change numbers; `since` is
-    where the sender stands in the receiver's, and `through` where `records` reach in the sender's."""
+    where the sender stands in the receiver's, and `through` where `records` reach in the sender's.
+
+    `wall_ms` is the sender's clock when it wrote this; an answer also says in `received_ms` when the
+    question came. `sections` hold what parts of the sender tell their like, as JSON.
+    """
 
     sender: HubRecord
     since_instance: str
@@ -43,6 +50,8 @@ class Gossip(msgspec.Struct, frozen=True):
     peers: dict[str, str]
     wall_ms: int
     version: int = VERSION
+    received_ms: UnixMs = 0
+    sections: Annotated[dict[str, Raw], Meta(max_length=SECTIONS_MAX)] = {}
 
 
 _decoder = msgspec.json.Decoder(Gossip)

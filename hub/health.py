@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.disk_watch import DiskWatch
+from hub.peers import Peers
 from hub.web.routes import RouteSpec
 
 
@@ -17,6 +18,7 @@ class HealthDoors:
 
     stopping: asyncio.Event
     disk: DiskWatch
+    peers: Peers
     metrics: CollectorRegistry
 
     def routes(self) -> list[RouteSpec]:
@@ -31,10 +33,14 @@ class HealthDoors:
         return Response("alive\n", media_type="text/plain")
 
     async def _readyz(self, request: Request) -> Response:
-        """Ready is who answers questions, also while the disk is too full to take data in."""
+        """Ready is who answers questions, also while the disk is too full to take data in, or while no
+        other hub can be reached: both are said behind it."""
         if self.stopping.is_set():
             return Response("stopping\n", 503, media_type="text/plain")
-        said = "ready\n" if self.disk.state.is_open else f"ready to answer; {self.disk.reason}\n"
+        troubles = [] if self.disk.state.is_open else [self.disk.reason]
+        if self.peers.is_isolated:
+            troubles.append(f"isolated: it reaches none of its {len(self.peers.by_url)} peers")
+        said = f"ready to answer; {'; '.join(troubles)}\n" if troubles else "ready\n"
         return Response(said, media_type="text/plain")
 
     async def _metrics(self, request: Request) -> Response:

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.routing import Route, WebSocketRoute
@@ -13,6 +12,7 @@ from starlette.websockets import WebSocket
 from hub.answers import build_answers
 from hub.audit import Audit
 from hub.calls import Calls
+from hub.changes import Changes
 from hub.config import HubConfig
 from hub.credits import CreditLimits
 from hub.crowd import Crowd
@@ -20,20 +20,24 @@ from hub.edge_doors import EdgeDoors
 from hub.figures import Figures
 from hub.fleet import Fleet
 from hub.gossip import HubRecord
+from hub.ground import Ground
 from hub.health import HealthDoors
 from hub.links import Links
 from hub.mesh import Mesh
 from hub.methods import method_table
 from hub.otlp_doors import otlp_routes
 from hub.own import build_own
+from hub.part import Part
+from hub.parts import build_parts
 from hub.peer_doors import PeerDoors
 from hub.peers import Peers
 from hub.pull import Pulls
 from hub.registry import Registry
 from hub.replicate import SafeLedger
 from hub.rest import rest_routes
-from hub.retention import is_clock_sound
 from hub.rpc import Rpc
+from hub.saving import Saving
+from hub.stamps import Stamps
 from hub.store import hub_table
 from hub.store.chunks import ChunkStore
 from hub.store.files import StoreFiles, open_files
@@ -46,20 +50,12 @@ from hub.web.guard import Guard
 from hub.web.routes import RouteSpec
 from shared import __version__
 from shared.errors import Unavailable
-from shared.merge import NodeRecord
 from shared.runtime import HttpClient, Runtime
 from shared.security import derive
 from shared.stamp import HybridClock
 from shared.tasks import repeat
 
 log = logging.getLogger(__name__)
-
-SAVE_SECONDS = 1.0
-PRUNE_SECONDS = 60.0
-PRUNE_ROWS = 10_000
-RECEIPT_DAYS = 8  # Longer than an edge keeps trying to send the same bytes in ordinary trouble.
-STAMP_AHEAD_MS = 10_000
-CHANGES_SECONDS = 1.0
 
 
 class Hub:
@@ -73,14 +69,18 @@ class Hub:
         self.clock = HybridClock(config.hub_id)
         began_at = asyncio.get_running_loop().time()
         self.registry = Registry(config.hub_id, began_at, self.clock)
+        self.saving = Saving(self.registry, files.database, runtime)
         self.store = ChunkStore(files, runtime, SafeLedger(config.copies))
         self.peers = Peers(config.hub_id, config.url)
         self.links = Links()
+        self.changes = Changes(self.registry, self.store, self.peers)
         self.client: HttpClient = runtime.http()
         self._started_ms = runtime.wall_ms()
         self._instance = runtime.token_hex(8)
-        self._persisted_ms = 0
+        self.stamps = Stamps(self.clock, files.database, runtime)
+        self.parts: list[Part] = []
         self.store_epoch = ""
+        self._incarnation = 0
         self.guard = Guard(
             config.hub_id,
             config.admin_token,
@@ -101,8 +101,8 @@ class Hub:
         fresh = self.runtime.token_hex(8)
         write = self._database.write
         self.store_epoch = await write(lambda db: hub_table.meta(db, "store_epoch", fresh))
-        self._persisted_ms = int(await write(lambda db: hub_table.meta(db, "stamp_ms", "0")))
-        self.clock.high_water_ms = self._persisted_ms
+        self._incarnation = await write(hub_table.next_incarnation)
+        await self.stamps.load()
         self.registry.load(await write(hub_table.load_nodes))
         self.peers.learn(self.config.peers, configured=True)
         for stored in await write(hub_table.load_peers):
@@ -171,7 +171,6 @@ class Hub:
             self.runtime,
             self.counters,
             self._report,
-            self._is_clock_sound,
         )
         self.own = build_own(
             self.config,
@@ -200,8 +199,43 @@ class Hub:
         methods = method_table(
             self.fleet, self.vms, self.audit, self.runtime, self.config.hub_id, self.answers
         )
-        self.rpc = Rpc(methods, self.counters)
+        self._build_parts(calls)
+        for part in self.parts:
+            methods |= part.methods()
+        self.rpc = Rpc(dict(sorted(methods.items())), self.counters)
         self._build_watching()
+
+    def _build_parts(self, calls: Calls) -> None:
+        """Build what stands on all that is there by now."""
+        ground = Ground(
+            self.config,
+            self.runtime,
+            self._database,
+            self.store_epoch,
+            self._instance,
+            self._incarnation,
+            derive(self.config.cluster_key, "cluster id")[:16],
+            self.registry,
+            self.mesh,
+            self.store,
+            self.links,
+            calls,
+            self.clock,
+            self.counters,
+            self.stopping,
+            self._report,
+            self.describe,
+            self.intend,
+            self.stamps.next,
+            edges=self.edge_doors,
+            keeper=self.upkeep.keeper,
+            crowd=self.crowd,
+        )
+        self.parts = build_parts(ground)
+        self.fleet.in_status = ground.in_status
+        for part in self.parts:
+            for section in part.sections():
+                self.mesh.sections.add(section)
 
     def _build_watching(self) -> None:
         self.figures = Figures(
@@ -215,7 +249,7 @@ class Hub:
             self.counters,
             self.describe,
         )
-        self.health = HealthDoors(self.stopping, self.upkeep.disk, self.own.registry)
+        self.health = HealthDoors(self.stopping, self.upkeep.disk, self.peers, self.own.registry)
         self.tail = TailDoor(
             StoreTailSource(self.store),
             self.runtime.offload,
@@ -231,12 +265,6 @@ class Hub:
 
     def _report_lag(self, peer: str, seconds: float) -> None:
         self._report("peer.lag", {"peer": peer, "seconds": round(seconds, 1)})
-
-    def _is_clock_sound(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        alive = [peer for peer in self.peers.by_url.values() if peer.state(now) == "alive"]
-        up_seconds = now - self.registry.began_at
-        return is_clock_sound([peer.clock_offset_ms for peer in alive], up_seconds)
 
     async def _save_peer(self, peer: StoredPeer) -> None:
         await self._database.write(lambda db: hub_table.save_peer(db, peer))
@@ -263,19 +291,10 @@ class Hub:
     async def intend(self, node_id: str, field: str, value: object) -> None:
         """Record what a person wants of a node; returns once it is on disk."""
         now = asyncio.get_running_loop().time()
-        stamp = self.clock.next(self.runtime.wall_ms())
-        if self.clock.reached_ms >= self._persisted_ms:
-            # Ahead of use, so that no restart and no clock set back can reissue a stamp.
-            self._persisted_ms = self.clock.reached_ms + STAMP_AHEAD_MS
-        ahead = str(self._persisted_ms)
-        self.registry.intend(node_id, field, value, stamp, now)
+        self.registry.intend(node_id, field, value, self.runtime.wall_ms(), now)
         record = self.registry.records[node_id]
-
-        def save(db: Any) -> None:
-            hub_table.set_meta(db, "stamp_ms", ahead)
-            hub_table.save_nodes(db, [record])
-
-        await self._database.write(save)
+        await self.stamps.settle()
+        await self._database.write(lambda db: hub_table.save_nodes(db, [record]))
         self.mesh.tell_soon()
 
     async def run(self) -> None:
@@ -283,27 +302,14 @@ class Hub:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.mesh.run())
             tasks.create_task(self.pulls.run())
-            tasks.create_task(repeat("saving nodes", self._save, self.runtime.rng))
-            tasks.create_task(repeat("forgetting receipts", self._prune, self.runtime.rng))
+            tasks.create_task(repeat("saving nodes", self.saving.save, self.runtime.rng))
+            tasks.create_task(repeat("forgetting receipts", self.saving.prune, self.runtime.rng))
             tasks.create_task(self.upkeep.run())
             tasks.create_task(self.own.run())
+            for part in self.parts:
+                tasks.create_task(part.run())
             if self.answers.pool is not None:
                 tasks.create_task(self.answers.pool.run())
-
-    async def _save(self) -> float:
-        records: list[NodeRecord] = self.registry.take_dirty()
-        try:
-            if records:
-                await self._database.write(lambda db: hub_table.save_nodes(db, records))
-        except Unavailable:
-            self.registry.dirty |= {record.node_id for record in records}
-            raise
-        return SAVE_SECONDS
-
-    async def _prune(self) -> float:
-        before_ms = self.runtime.wall_ms() - RECEIPT_DAYS * 86_400_000
-        await self._database.write(partial(hub_table.prune_receipts, before_ms, PRUNE_ROWS))
-        return PRUNE_SECONDS
 
     def stop(self) -> None:
         """Tell streams and waiting peers that this hub is about to go."""
@@ -316,9 +322,11 @@ class Hub:
         await self.links.close()
         if self.answers.pool is not None:
             await self.answers.pool.close()
+        for part in reversed(self.parts):
+            await part.close()
         await self.own.voice.flush()
         try:
-            await self._save()
+            await self.saving.save()
         except (
             Unavailable
         ) as error:  # Beats and peers tell it again; the rest must still be closed.
@@ -329,24 +337,6 @@ class Hub:
     def abandon(self) -> None:
         """Let go as a killed process would. For simulations."""
         self._files.abandon()
-
-    async def changes(self) -> AsyncIterator[str]:
-        """Names what has changed, at most once a second, for pages that keep themselves fresh."""
-        seen = self._marks()
-        while True:
-            await asyncio.sleep(CHANGES_SECONDS)
-            marks = self._marks()
-            for name in sorted(name for name in marks if marks[name] != seen[name]):
-                yield name
-            seen = marks
-
-    def _marks(self) -> dict[str, object]:
-        now = asyncio.get_running_loop().time()
-        return {
-            "nodes": self.registry.changes,
-            "chunks": self.store.head_arrival,
-            "hubs": [(peer.key, peer.state(now)) for peer in self.peers.by_url.values()],
-        }
 
     # ---- routes
 
@@ -367,6 +357,7 @@ class Hub:
             RouteSpec("/peer/fates", ("POST",), "peer", peer.fates),
             RouteSpec("/peer/call", ("POST",), "peer", peer.call),
             RouteSpec("/peer/ledger", ("POST",), "peer", peer.ledger),
+            *(route for part in self.parts for route in part.routes()),
         ]
 
     def routes(self, pages: Sequence[RouteSpec] = ()) -> list[Route | WebSocketRoute]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from hub import gossip
 from hub.gossip import Gossip, HubRecord
 from hub.lag import LagEvent
+from hub.peering.clock_samples import Echo
+from hub.peering.sections import Sections
+from hub.peering.witness import Witnesses
 from hub.peers import Peer, Peers
 from hub.pulling import Puller
 from hub.questions import Questions
@@ -17,6 +20,7 @@ from hub.store.hub_table import StoredPeer
 from hub.sweep import Sweeper
 from shared.envelope import BATCH_BYTES_MAX
 from shared.errors import BadInput, HeadwaterError, Unreachable
+from shared.merge import NodeRecord
 from shared.runtime import HttpClient, HttpReply, Runtime
 from shared.tasks import Bell
 
@@ -48,6 +52,8 @@ class Mesh:
     on_lag: LagEvent = _nobody
     puller: Puller = field(init=False)
     sweeper: Sweeper = field(init=False)
+    sections: Sections = field(default_factory=Sections)
+    witness: Witnesses = field(default_factory=Witnesses)
     _bells: dict[str, Bell] = field(default_factory=dict)
     _remembered: set[str] = field(default_factory=set)
     _tasks: asyncio.TaskGroup | None = None
@@ -116,24 +122,46 @@ class Mesh:
 
     async def _exchange(self, peer: Peer) -> bool:
         """One push and pull; returns whether either side has more to tell right away."""
-        loop = asyncio.get_running_loop()
         records, through = peer.exchange.page_for_peer(self.registry)
-        sent_at, sent_ms = loop.time(), self.runtime.wall_ms()
-        instance, since = peer.exchange.instance, peer.exchange.heard_through
-        message = Gossip(
-            self.describe(), instance, since, through, records, self.peers.named(), sent_ms
-        )
-        reply = await self.post(peer, "/peer/gossip", gossip.write(message), GOSSIP_TIMEOUT_SECONDS)
-        answer = gossip.read(reply.body)
-        now = loop.time()
-        peer.rtt_ms = round((now - sent_at) * 1000, 2)
-        peer.clock_offset_ms = round(answer.wall_ms - sent_ms - peer.rtt_ms / 2, 2)
-        self._take(peer, answer, told=through if instance else None)
+        has_met = bool(peer.exchange.instance)
+        answer = await self._ask(peer, records, through)
+        self._take(peer, answer, told=through if has_met else None)
         if peer.hub_id and peer.hub_id not in self._remembered:
             # A hub that forgot its peers would call safe what only it has.
             self._remembered.add(peer.hub_id)
             await self.puller.remember(peer)
         return gossip.PAGE_RECORDS in (len(records), len(answer.records))
+
+    async def _ask(self, peer: Peer, records: list[NodeRecord], through: int) -> Gossip:
+        """Say what we know and hear the answer, which is told to the witness before anybody uses it."""
+        loop, wall = asyncio.get_running_loop(), self.runtime.wall_ns
+        sent_at, sent_ns = loop.time(), wall()
+        message = self._message(peer, records, through, sent_at)
+        self.witness.sent(peer, sent_at)
+        try:
+            body = gossip.write(message)
+            reply = await self.post(peer, "/peer/gossip", body, GOSSIP_TIMEOUT_SECONDS)
+            answer = gossip.read(reply.body)
+        except HeadwaterError as error:
+            self.witness.failed(peer, sent_at, loop.time(), error)
+            raise
+        now, theirs_ms = loop.time(), answer.received_ms or answer.wall_ms
+        echo = Echo(sent_at, now, sent_ns / 1e6, wall() / 1e6, theirs_ms, answer.wall_ms)
+        peer.rtt_ms = round((now - sent_at) * 1000, 2)
+        self.witness.answered(peer, echo, answer)
+        return answer
+
+    def _message(self, peer: Peer, records: list[NodeRecord], through: int, now: float) -> Gossip:
+        return Gossip(
+            self.describe(),
+            peer.exchange.instance,
+            peer.exchange.heard_through,
+            through,
+            records,
+            self.peers.named(),
+            self.runtime.wall_ms(),
+            sections=self.sections.of_mine(peer.hub_id, now),
+        )
 
     def _take(self, peer: Peer, answer: Gossip, told: int | None) -> None:
         now = asyncio.get_running_loop().time()
@@ -143,7 +171,7 @@ class Mesh:
         peer.exchange.meet(answer.sender.instance)
         if told is not None and not restarted:
             peer.exchange.told(told)
-        self._merge(answer)
+        self._merge(answer, now)
         peer.exchange.heard(answer.through)
         standing = self.puller.standing(peer)
         peer.answered_at, peer.error = now, standing.trouble
@@ -152,9 +180,11 @@ class Mesh:
         standing.lag.heard(peer.head_arrival, now)
         self.meet(answer.peers)
 
-    def _merge(self, message: Gossip) -> None:
-        now = asyncio.get_running_loop().time()
-        changed = [self.registry.apply(record, now) for record in message.records]
+    def _merge(self, message: Gossip, now: float) -> None:
+        hub_id = message.sender.hub_id
+        records = self.witness.let_in(message.records, hub_id, now)
+        changed = [self.registry.apply(record, now) for record in records]
+        self.sections.take(message.sections, hub_id, now)
         if any(changed):
             self.tell_soon()
 
@@ -185,6 +215,8 @@ class Mesh:
         self.peers.forget(peer)
         self.puller.forget(peer)
         self.sweeper.forget(peer)
+        self.sections.forget(peer.hub_id)
+        self.witness.forgot(peer)
 
     async def forget(self, peer: Peer) -> None:
         """Drop a peer that will not come back."""
@@ -196,10 +228,15 @@ class Mesh:
 
     def answer(self, message: Gossip) -> Gossip:
         """Answer a peer that gossips to us."""
-        mine = self.describe()
+        mine, now, received_ms = (
+            self.describe(),
+            asyncio.get_running_loop().time(),
+            self.runtime.wall_ms(),
+        )
         if message.sender.hub_id == mine.hub_id and message.sender.instance != mine.instance:
             raise BadInput(f"this hub is called {mine.hub_id} too: rename one of us")
-        self._merge(message)
+        self.witness.heard(message, now, received_ms)
+        self._merge(message, now)
         self.meet({message.sender.hub_id: message.sender.url})
         since = message.since if message.since_instance == mine.instance else 0
         records, through = self.registry.changed_since(since, gossip.PAGE_RECORDS)
@@ -211,6 +248,8 @@ class Mesh:
             records,
             self.peers.named(),
             self.runtime.wall_ms(),
+            received_ms=received_ms,
+            sections=self.sections.of_mine(message.sender.hub_id, now),
         )
 
     # ---- messages
@@ -235,5 +274,6 @@ class Mesh:
         )
         if reply.status != 200:
             text = reply.body[:200].decode("utf-8", "replace").strip()
-            raise Unreachable(peer.url, f"HTTP {reply.status} {text}", sent=True)
+            reason = f"HTTP {reply.status} {text}"
+            raise Unreachable(peer.url, reason, sent=True, kind="answered")
         return reply

@@ -15,10 +15,20 @@ VALUE_LENGTH_MAX = 4_000
 ATTRIBUTES_MAX = 32
 
 SEVERITY_OF = {
+    "clock.quarantined": "error",
+    "clock.stepped": "warn",
+    "clock.suspect": "warn",
+    "conf.not_applied": "warn",
+    "conf.parked": "warn",
+    "conf.refused_by_edge": "warn",
     "disk.guard.closed": "error",
+    "hub.isolated": "error",
+    "hub.refuted": "warn",
+    "leader:hook_failed": "error",
+    "leader:lost": "warn",
     "own.dropped": "warn",
+    "peer.dead": "error",
     "peer.lag": "warn",
-    "peer.lost": "warn",
     "retention.over_limit": "warn",
     "store.damaged": "error",
     "store.healed": "warn",

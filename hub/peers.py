@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 
 from hub.gossip import Exchange, HubRecord
 
-AVOID_AFTER_SECONDS = 2.5  # Two rounds missed.
-DEAD_AFTER_SECONDS = 8.0
-
 
 @dataclass(slots=True)
 class Peer:
@@ -22,6 +19,8 @@ class Peer:
     rtt_ms: float | None = None
     clock_offset_ms: float | None = None
     error: str = ""
+    verdict: str = "unknown"
+    """What hub.peering.watch says of it: alive, avoid, dead, or unknown until it has answered once."""
     store_epoch: str = ""
     pulled_arrival: int = 0
     head_arrival: int = 0
@@ -33,13 +32,8 @@ class Peer:
         return self.hub_id or self.url
 
     def state(self, now: float) -> str:
-        """alive, avoid, dead, or unknown when it has not answered since we started."""
-        if self.answered_at is None:
-            return "unknown"
-        age = now - self.answered_at
-        if age <= AVOID_AFTER_SECONDS:
-            return "alive"
-        return "avoid" if age <= DEAD_AFTER_SECONDS else "dead"
+        """The verdict at `now`, which is the last one: it is looked at again four times a second."""
+        return self.verdict
 
     @property
     def lag_chunks(self) -> int:
@@ -54,6 +48,8 @@ class Peers:
     own_id: str
     own_url: str
     by_url: dict[str, Peer] = field(default_factory=dict)
+    is_isolated: bool = False
+    """Whether this hub reaches none of them; what it says of them then counts for nothing."""
 
     def learn(self, urls: Iterable[str], *, configured: bool = False) -> list[Peer]:
         """Add addresses; returns the peers that are new."""

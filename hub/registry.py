@@ -3,11 +3,12 @@
 Rules only: records come in with the local monotonic time, and go out in the order they changed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from hub.peering.clock_poison import stamp_over
 from shared.beat import Beat
 from shared.liveness import BeatLimits, NodeState, beat_interval_seconds, node_state
 from shared.merge import (
@@ -20,7 +21,16 @@ from shared.merge import (
     Observation,
     merge,
 )
-from shared.stamp import HybridClock, Stamp
+from shared.stamp import HybridClock
+
+ClockOfEdge = Callable[[str, int, int, float], float | None]
+"""How far the clock of an edge is ahead (ms), by a beat: its name, its time and ours (Unix ms), and
+monotonic seconds. None: it has told no time."""
+
+
+def _difference(node_id: str, edge_ms: int, wall_ms: int, now: float) -> float | None:
+    """Less the time that the beat was on its way: an estimate, and good enough for people."""
+    return edge_ms - wall_ms if edge_ms else None
 
 
 @dataclass(slots=True)
@@ -31,6 +41,7 @@ class Registry:
     began_at: float
     clock: HybridClock
     limits: BeatLimits = field(default_factory=BeatLimits)
+    clock_of_edge: ClockOfEdge = _difference
     records: dict[str, NodeRecord] = field(default_factory=dict)
     changes: int = 0
     dirty: set[str] = field(default_factory=set)
@@ -41,13 +52,7 @@ class Registry:
         """Take in what was on disk: known, but not heard of since this hub started."""
         for record in records:
             self.records[record.node_id] = record
-            self._witness(record)
             self._touch(record.node_id)
-
-    def _witness(self, record: NodeRecord) -> None:
-        """A person who orders something after seeing this record must win, whatever our clock says."""
-        for intent in record.intent.values():
-            self.clock.witness(intent.stamp)
 
     def apply(self, record: NodeRecord, now: float) -> bool:
         """Merge a record from anywhere; returns whether anything changed."""
@@ -56,7 +61,6 @@ class Registry:
         if after == before:
             return False
         self.records[record.node_id] = after
-        self._witness(record)
         if _beat_of(after) > (_beat_of(before) if before else (0, 0)):
             self._moved_at[record.node_id] = now
         self._touch(record.node_id)
@@ -89,9 +93,9 @@ class Registry:
             "epoch": beat.epoch,
             "vms": beat.vms,
         }
-        if beat.wall_ms:
-            # Less the time that the beat was on its way: an estimate, and good enough for people.
-            data["clock_skew_ms"] = beat.wall_ms - wall_ms
+        offset_ms = self.clock_of_edge(beat.node_id, beat.wall_ms, wall_ms, now)
+        if offset_ms is not None:
+            data["clock_skew_ms"] = round(offset_ms)
         record = NodeRecord(
             beat.node_id,
             Facts(beat.incarnation, beat.facts_number, beat.facts),
@@ -109,10 +113,12 @@ class Registry:
         return max(wall_ms, min(held.observation.last_seen_ms, wall_ms + 5_000))
 
     def intend(
-        self, node_id: str, field_name: str, value: object, stamp: Stamp, now: float
+        self, node_id: str, field_name: str, value: object, wall_ms: int, now: float
     ) -> None:
-        """Record what a person wants of a node."""
-        self.apply(NodeRecord(node_id, intent={field_name: Intent(value, stamp)}), now)
+        """Record what a person wants of a node: it wins over what is known here, whatever that is."""
+        held = self.records.get(node_id, NodeRecord(node_id)).intent.get(field_name)
+        stamp, reissue = stamp_over(self.clock, held, wall_ms)
+        self.apply(NodeRecord(node_id, intent={field_name: Intent(value, stamp, reissue)}), now)
 
     def take_dirty(self) -> list[NodeRecord]:
         """The records that must be saved, once."""

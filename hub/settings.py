@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub.credits import BUDGET_BYTES_PER_S
+from hub.lead.mode import Mode, check_mode
+from hub.lead.reading import command_words, hub_names, web_address
 from hub.retention import POLICIES, Policy
 from shared import readers
 from shared.address import HUB_PORT, Address, bracketed, is_loopback, is_wildcard
@@ -107,12 +109,41 @@ class HubSettings:
     own_metrics_seconds: int = option(
         10, "how often the hub keeps its own metrics, 0 for never", readers.count(0, 3600)
     )
+    # Orders are ordered by stamps of hubs. As CockroachDB; NTP keeps clocks far closer.
+    max_skew: float = option(
+        0.5,
+        "how far the clocks of two hubs may be apart; ten times this is quarantined",
+        readers.seconds_within(0.01, 3600),
+    )
     # What an operator wants to know later, without a line for every request.
     log_level: str = option(
         "info",
         "least severe line to log",
         readers.one_of("debug", "info", "warning", "error"),
         env=("LOG_LEVEL",),
+    )
+    # Data needs no leader; duties that want one actor do.
+    leader: str = option(
+        "none",
+        "how a hub is found for duties that want one actor: `none`, `static` or `quorum`",
+        readers.one_of("none", "static", "quorum"),
+    )
+    # A majority must be counted of names that all agree on, so nobody guesses them from peers.
+    lead_hubs: tuple[str, ...] = option(
+        (),
+        "names of all hubs that vote, this one too; used until a leader was heard, "
+        "later `headwater peers members`",
+        hub_names,
+    )
+    hook_command: tuple[str, ...] = option(
+        (), "command to run when this hub begins to lead and when it ceases", command_words
+    )
+    hook_url: str = option(
+        "", "address to which the same is posted as JSON, as it happens", web_address
+    )
+    # A start waits for the stop before it, so a hook that hangs must not hold it up for long.
+    hook_timeout_seconds: float = option(
+        10.0, "time one attempt of a hook may take", readers.seconds_within(0.1, 300)
     )
 
     def __post_init__(self) -> None:
@@ -121,6 +152,7 @@ class HubSettings:
                 f"host {self.host} can be reached from other machines without encryption: "
                 "set INSECURE=1 to allow it on a network that you trust, or listen on 127.0.0.1"
             )
+        check_mode(Mode(self.leader), self.hub_id, self.lead_hubs)
 
     @property
     def policies(self) -> Mapping[str, Policy]:

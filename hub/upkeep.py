@@ -62,13 +62,12 @@ def build_upkeep(
     runtime: Runtime,
     counters: Counter[str],
     report: Tell,
-    is_clock_sound: Callable[[], bool],
 ) -> Upkeep:
     """Put the parts together; from then on the disk guard stands before the store."""
     hub_id, parts = config.hub_id, (runtime, report, counters)
     disk = DiskWatch(hub_id, config.folder, *parts, config.disk_reserve_bytes, config.room)
     store.guard = disk
-    keeper = Keeper(hub_id, store, config.policies, *parts, is_clock_sound=is_clock_sound)
+    keeper = Keeper(hub_id, store, config.policies, *parts)
     mender = Mender(hub_id, store, runtime, report, mesh.sweeper.sweep_soon, counters)
     indexing = None
     if config.index:

@@ -6,6 +6,7 @@ import msgspec
 import orjson
 from msgspec import Meta
 
+from shared.conf_report import Report, Wanted
 from shared.errors import BadInput
 from shared.merge import Count
 from shared.readers import NAME
@@ -23,7 +24,7 @@ class Beat(msgspec.Struct, frozen=True):
 
     `pull` names the hubs for which data waits here that they are to fetch over their links: an edge
     that may not push tells them so. `wall_ms` is the edge's clock when it spoke, by which hubs
-    estimate how wrong it is.
+    estimate how wrong it is. `conf` says which settings from hubs it has.
     """
 
     node_id: NodeId
@@ -38,12 +39,14 @@ class Beat(msgspec.Struct, frozen=True):
     vms_total: int = 0
     pull: Annotated[list[NodeId], Meta(max_length=PULLING_HUBS_MAX)] = []
     wall_ms: Count = 0
+    conf: Report = Report()
 
 
 class BeatReply(msgspec.Struct, frozen=True):
     """What a hub answers: when to come again, what it holds of this log, and which hubs there are.
 
-    `proofs` and `credit_bytes_per_s` are those of shared.receipt.PushReply.
+    `proofs` and `credit_bytes_per_s` are those of shared.receipt.PushReply; `conf` recognises the
+    settings that the edge should have.
     """
 
     hub_id: str
@@ -53,6 +56,7 @@ class BeatReply(msgspec.Struct, frozen=True):
     hubs: dict[str, str]
     proofs: list[tuple[int, str]] = []
     credit_bytes_per_s: float | None = None
+    conf: Wanted | None = None
 
 
 class _Buffer(msgspec.Struct):

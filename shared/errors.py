@@ -4,7 +4,7 @@ Errors of libraries are translated into these where layers meet and keep their c
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 
 class HeadwaterError(Exception):
@@ -47,13 +47,19 @@ class BufferFull(Unavailable):
     """The edge buffer or its disk has no room left."""
 
 
+Silence = Literal["lost", "refused", "unroutable", "answered"]
+"""Why nothing of use came back: it got lost on the way or the time was up, the machine answers and
+nobody listens there, it never left this machine, or an answer came and says that it cannot."""
+
+
 class Unreachable(HeadwaterError):
     """No answer came back. `sent` is False only when the request surely never left."""
 
-    def __init__(self, where: str, reason: str, *, sent: bool) -> None:
+    def __init__(self, where: str, reason: str, *, sent: bool, kind: Silence = "lost") -> None:
         super().__init__(f"{where} does not answer: {reason}")
         self.where = where
         self.sent = sent
+        self.kind: Silence = kind
 
 
 class RpcError(HeadwaterError):

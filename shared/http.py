@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
-from shared.errors import TooLarge, Unreachable
+from shared.errors import Silence, TooLarge, Unreachable
 from shared.unix_socket import short_path
 
 CONNECT_SECONDS_MAX = 3.0  # A hub on the far side of a bad link still answers a SYN within this.
@@ -60,9 +63,11 @@ class HttpxClient:
                 ) as answer:
                     return await _read(answer, reply_bytes_max)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            raise Unreachable(url, str(error) or type(error).__name__, sent=False) from error
+            reason, kind = str(error) or type(error).__name__, _kind_of(error)
+            raise Unreachable(url, reason, sent=False, kind=kind) from error
         except (httpx.InvalidURL, ValueError) as error:  # Hubs name each other, rightly or wrongly.
-            raise Unreachable(url, f"not an address: {error}", sent=False) from error
+            reason = f"not an address: {error}"
+            raise Unreachable(url, reason, sent=False, kind="unroutable") from error
         except (httpx.HTTPError, TimeoutError) as error:
             raise Unreachable(url, str(error) or type(error).__name__, sent=True) from error
 
@@ -70,6 +75,37 @@ class HttpxClient:
         """Close all connections."""
         await self._client.aclose()
         self._held.close()
+
+
+# What keeps a request on this machine: no way to any network, or no socket left to send it with.
+_UNROUTABLE = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.EADDRNOTAVAIL,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+
+
+def _kind_of(error: BaseException) -> Silence:
+    """Why no connection was made. Where a name has several addresses, one that refuses decides."""
+    causes = [each for each in _causes(error) if isinstance(each, OSError)]
+    if any(isinstance(each, ConnectionRefusedError) for each in causes):
+        return "refused"
+    if any(isinstance(each, socket.gaierror) or each.errno in _UNROUTABLE for each in causes):
+        return "unroutable"
+    return "unroutable" if isinstance(error, httpx.UnsupportedProtocol) else "lost"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+            yield from _causes(each)
+        error = error.__cause__ or error.__context__
 
 
 def check_port(url: str) -> None:

@@ -71,5 +71,11 @@ def configure(level: str, secrets: Collection[str] = (), stream: TextIO | None =
     handler.setFormatter(JsonLines(secrets))
     logging.captureWarnings(True)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """From now on log what is at least as severe as `level`: debug, info, warning or error."""
+    logging.getLogger().setLevel(level.upper())
     for chatty in ("httpx", "httpcore", "websockets", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -19,7 +19,7 @@ COMMANDS = {
     "nodes": ("hub.cli.fleet:nodes", "List the machines."),
     "node": ("hub.cli.fleet:node", "Show one machine."),
     "hubs": ("hub.cli.fleet:hubs", "List the hubs."),
-    "peers": ("hub.cli.fleet:hubs", "The same as hubs."),
+    "peers": ("hub.cli.peers:peers", "List the hubs, and see who leads."),
     "logs": ("hub.cli.telemetry:logs", "Search the logs."),
     "events": ("hub.cli.telemetry:events", "Search the events."),
     "labels": ("hub.cli.telemetry:labels", "List the values of a label."),
@@ -38,7 +38,7 @@ COMMANDS = {
 }
 """Each command, where it lives, and its line in the help; by name, so that help loads none."""
 
-HIDDEN = frozenset({"start", "peers"})
+HIDDEN = frozenset({"start"})
 
 
 @click.group(

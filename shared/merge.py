@@ -2,8 +2,8 @@
 
 A record has three groups with three rules. *Facts* are written by the node: the higher
 `(incarnation, number)` wins. *Observation* is what a hub saw: the higher `(incarnation, beat)` wins,
-then last write wins by `(last_seen_ms, hub_id)`. *Intent* is written by people, per field: the later
-stamp wins. Beside them, `heard` keeps for each hub the last beat that reached it directly.
+then last write wins by `(last_seen_ms, hub_id)`. *Intent* is written by people, per field: the higher
+`(reissue, stamp)` wins. Beside them, `heard` keeps for each hub the last beat that reached it directly.
 
 Each rule is the maximum of a total order, with the contents as the last word, so merging is
 commutative, associative and idempotent, reads no clock, and gives equal bytes on all hubs.
@@ -23,6 +23,9 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 UnixMs = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 """A time that can be written as a date: up to the end of the year 9999."""
+
+Reissue = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""How often a person had to repeat an order over a stamp that was ahead of its time."""
 
 REMOVED = "removed"
 DRAINING = "draining"
@@ -47,11 +50,15 @@ class Observation(msgspec.Struct, frozen=True):
     data: dict[str, Any]
 
 
-class Intent(msgspec.Struct, frozen=True):
-    """One field that a person set, and when."""
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One field that a person set, and when; a reissue outranks every stamp below it.
+
+    Almost all intents have reissue 0, which is not written: their bytes are those of older versions.
+    """
 
     value: Any
     stamp: Stamp
+    reissue: Reissue = 0
 
 
 class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -98,7 +105,7 @@ def merge(mine: NodeRecord, theirs: NodeRecord) -> NodeRecord:
         mine.node_id,
         _latest(mine.facts, theirs.facts, _facts_order),
         _latest(mine.observation, theirs.observation, _observation_order),
-        _merge_fields(mine.intent, theirs.intent, _intent_order),
+        _merge_fields(mine.intent, theirs.intent, intent_order),
         _merge_fields(mine.heard, theirs.heard, lambda heard: heard),
     )
 
@@ -114,8 +121,9 @@ def _observation_order(seen: Observation) -> Any:
     return seen.incarnation, seen.beat, seen.last_seen_ms, seen.hub_id
 
 
-def _intent_order(intent: Intent) -> Any:
-    return intent.stamp
+def intent_order(intent: Intent) -> Any:
+    """Of two intents for one field the one with the larger order wins."""
+    return intent.reissue, intent.stamp
 
 
 def _latest(

@@ -96,6 +96,18 @@ def seconds(value: object) -> float:
     return float(amount)
 
 
+def seconds_within(least: float, most: float) -> Callable[[object], float]:
+    """A duration between two bounds, which are allowed too."""
+
+    def read(value: object) -> float:
+        found = seconds(value)
+        if not least <= found <= most:
+            raise ValueError(f"a duration of {least:g} s to {most:g} s")
+        return found
+
+    return read
+
+
 def utc_offset_seconds(value: object) -> float:
     """How far local time is ahead of UTC (+) or behind it (-), as in 2h, +5.5h or -5h."""
     text = str(value).strip()

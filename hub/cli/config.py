@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hub.cli import conf
 from hub.cli.output import FORMATS, Column, Format, show_list
 from shared.settings import (
     ROLES,
@@ -28,7 +29,7 @@ SOURCE = Column("SOURCE", "source")
 
 @click.group()
 def config() -> None:
-    """Look at the settings."""
+    """Look at the settings, and change those of the whole cluster."""
 
 
 @config.command("show")
@@ -73,3 +74,7 @@ def _shown(value: object, secret: bool) -> object:
     if isinstance(value, dict):
         return {key: list(words) for key, words in value.items()}
     return value if isinstance(value, bool | int | float) else str(value)
+
+
+for _command in conf.COMMANDS:
+    config.add_command(_command)

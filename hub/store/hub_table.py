@@ -35,6 +35,21 @@ def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value.encode()))
 
 
+_INCARNATION = "incarnation"
+
+
+def next_incarnation(connection: sqlite3.Connection) -> int:
+    """A number above those of all earlier starts, and of all that were saved."""
+    number = int(meta(connection, _INCARNATION, "0")) + 1
+    save_incarnation(connection, number)
+    return number
+
+
+def save_incarnation(connection: sqlite3.Connection, number: int) -> None:
+    """Write down under which number this hub lives now."""
+    set_meta(connection, _INCARNATION, str(number))
+
+
 def load_nodes(connection: sqlite3.Connection) -> list[NodeRecord]:
     """All node records; one that cannot be read is left on disk and reported."""
     records: list[NodeRecord] = []

@@ -3,7 +3,9 @@
 from sqlite_utils.db import Database
 from sqlite_utils.migrations import Migrations
 
+from hub.store.conf_table import conf_tables
 from hub.store.dropped import dropped_tables
+from hub.store.lead_table import lead_tables
 
 MIGRATIONS = Migrations("hub")
 
@@ -121,3 +123,15 @@ def what_went(db: Database) -> None:
         " signal TEXT NOT NULL, ranges BLOB NOT NULL, at_ms INTEGER NOT NULL,"
         " PRIMARY KEY (origin, epoch, day, signal)) WITHOUT ROWID"
     )
+
+
+@MIGRATIONS()
+def cluster_settings(db: Database) -> None:
+    """Every version of the replicated settings that a hub holds."""
+    conf_tables(db)
+
+
+@MIGRATIONS()
+def leadership(db: Database) -> None:
+    """The ballot of this hub, and the newest fence of each protected thing."""
+    lead_tables(db)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hub.ledger import MOVED
-from hub.web.formats import age, number, size, text
+from hub.web.formats import age, milliseconds, number, size, text
 
 Facts = Mapping[str, Any]
 
@@ -20,11 +20,16 @@ GAP_REASONS: Mapping[str, str] = {
 
 KNOWN_TYPES = (
     "buffer.gap",
+    "clock.*",
+    "conf.*",
     "disk.guard.*",
     "hub.*",
+    "leader:*",
     "peer.*",
     "retention.*",
+    "state:changed",
     "store.*",
+    "term:changed",
     "vm.*",
 )
 """Beginnings to choose from where nobody knows what there is."""
@@ -110,16 +115,84 @@ def _lag(facts: Facts) -> str:
     return f"Is {age(seconds)} behind {peer}"
 
 
+def _clock(facts: Facts) -> str:
+    """Whose clock it is, as a subject."""
+    return f"The clock of {'this hub' if facts.get('is_own') is True else text(facts.get('hub'))}"
+
+
+def _off(facts: Facts) -> str:
+    return f"{_clock(facts)} is {_side(facts.get('offset_ms'))}, by the clocks of {text(facts.get('by'))}"
+
+
+def _side(ms: Any) -> str:
+    if not isinstance(ms, int | float):
+        return "off"
+    return f"{milliseconds(abs(ms))} {'ahead' if ms > 0 else 'behind'}"
+
+
+def _stepped(facts: Facts) -> str:
+    ms = facts.get("by_ms")
+    if not isinstance(ms, int | float):
+        return f"{_clock(facts)} was set"
+    return f"{_clock(facts)} was set {'forward' if ms > 0 else 'back'} by {milliseconds(abs(ms))}"
+
+
 _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     "buffer.gap": lambda facts: gap_sentence(facts["gap"]),
+    "clock.quarantined": lambda facts: f"{_off(facts)}: its orders wait until it is right",
+    "clock.sound": lambda facts: f"{_clock(facts)} is right again",
+    "clock.stepped": _stepped,
+    "clock.suspect": _off,
+    "conf.not_applied": lambda facts: (
+        f"The setting {text(facts.get('key'))} is kept and passed on, but not applied here:"
+        f" {text(facts.get('reason'))}"
+    ),
+    "conf.parked": lambda facts: (
+        f"{text(facts.get('peer'))} told something that is no setting: {text(facts.get('reason'))}"
+    ),
+    "conf.refusal_over": lambda facts: (
+        f"No edge refuses the settings {text(facts.get('hash'))[:12]} any more"
+    ),
+    "conf.refused_by_edge": lambda facts: (
+        f"{text(facts.get('edge'))} cannot apply the settings {text(facts.get('hash'))[:12]} and"
+        f" keeps its last good ones: {text(facts.get('error'))}"
+    ),
     "disk.guard.closed": _guard,
     "disk.guard.opened": _guard,
+    "hub.isolated": lambda facts: (
+        f"This hub reaches none of its {number(facts.get('peers'))} peers; it declares nobody dead"
+    ),
+    "hub.refuted": lambda facts: (
+        f"{text(facts.get('told_by'))} took this hub for dead or for an earlier life; it answered with"
+        f" incarnation {number(facts.get('incarnation'))}"
+    ),
+    "hub.rejoined": lambda facts: (
+        f"This hub reaches {text(facts.get('through'))} again after {age(facts.get('seconds'))}"
+    ),
     "hub.started": lambda facts: (
         f"{facts['node']} has started: version {text(facts.get('version'))} at {text(facts.get('url'))}"
     ),
     "hub.stopped": lambda facts: f"{facts['node']} has stopped",
+    "leader:elected": lambda facts: (
+        f"{text(facts.get('leader'))} leads term {text(facts.get('term'))}"
+    ),
+    "leader:hook_failed": lambda facts: (
+        f"The {text(facts.get('kind'))} hook of term {text(facts.get('term'))} was given up after"
+        f" {number(facts.get('attempts'))} attempts: {text(facts.get('error'))}"
+    ),
+    "leader:lost": lambda facts: (
+        f"The leader of term {text(facts.get('term'))} is gone: {text(facts.get('reason'))}"
+    ),
     "own.dropped": lambda facts: (
         f"{number(facts.get('records'))} records of its own {text(facts.get('signal'))} were dropped"
+    ),
+    "peer.alive": lambda facts: (
+        f"{text(facts.get('peer'))} is back after {age(facts.get('dead_seconds'))}:"
+        f" {text(facts.get('how'))}"
+    ),
+    "peer.dead": lambda facts: (
+        f"{text(facts.get('peer'))} is dead: silent for {age(facts.get('silent_seconds'))},"
+        f" missed by {text(facts.get('observers'))}"
     ),
     "peer.lag": _lag,
     "retention.adopted": _adopted,
@@ -129,9 +202,15 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
         "Nothing is let go for its age while the clock cannot be trusted:"
         f" it says {text(facts.get('today'))}"
     ),
+    "state:changed": lambda facts: (
+        f"{text(facts.get('hub'))} is now {text(facts.get('state'))}: {text(facts.get('reason'))}"
+    ),
     "store.damaged": _damaged,
     "store.healed": lambda facts: (
         f"{number(facts.get('chunks'))} damaged headers of {_day_file(facts)} are whole again"
     ),
     "store.refilled": lambda facts: f"All that was lost of {_day_file(facts)} is here again",
+    "term:changed": lambda facts: (
+        f"Term {text(facts.get('term'))} has begun ({text(facts.get('reason'))})"
+    ),
 }

@@ -93,6 +93,10 @@ def _hub_notes(hub: Mapping[str, Any]) -> list[dict[str, str]]:
     offset = hub.get("clock_offset_ms")
     if offset is not None and abs(offset) > CLOCK_OFFSET_MS_MAX:
         notes.append(_note("warn", f"The clock of {name} is off by {offset:.0f} ms.", "/hubs"))
+    own = hub.get("clock") or {}
+    if own.get("sentence"):
+        level = "bad" if own.get("verdict") == "quarantined" else "warn"
+        notes.append(_note(level, f"{own['sentence']}.", "/hubs/clocks"))
     if (hub.get("lag_chunks") or 0) > LAG_CHUNKS_MAX:
         notes.append(
             _note("warn", f"{hub['lag_chunks']} chunks of {name} are not here yet.", "/hubs")

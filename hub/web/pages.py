@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from hub.web.clock_pages import CLOCK_PAGES
+from hub.web.conf_pages import CONF_PAGES
 from hub.web.context import RpcCall, WebContext
 from hub.web.desk import Desk, environment
 from hub.web.event_pages import EVENT_PAGES
@@ -9,6 +11,7 @@ from hub.web.fleet_pages import FLEET_PAGES
 from hub.web.hub_pages import HUB_PAGES
 from hub.web.log_pages import LOG_PAGES
 from hub.web.login import Login
+from hub.web.matrix_pages import MATRIX_PAGES
 from hub.web.metric_pages import METRIC_PAGES
 from hub.web.orders import Orders
 from hub.web.page import Page
@@ -22,6 +25,9 @@ from hub.web.vm_pages import VM_PAGES
 PAGES: tuple[Page, ...] = (
     *FLEET_PAGES,
     *HUB_PAGES,
+    *MATRIX_PAGES,
+    *CLOCK_PAGES,
+    *CONF_PAGES,
     *VM_PAGES,
     *LOG_PAGES,
     *EVENT_PAGES,

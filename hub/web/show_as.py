@@ -42,9 +42,13 @@ _OPTIONS: Mapping[str, str] = {
 _COMMANDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "hub.status": (("status",), ()),
     "hub.list": (("hubs",), ()),
+    "hub.matrix": (("peers", "matrix"), ()),
+    "peers.leader": (("peers", "leader"), ()),
+    "clock.list": (("peers", "clocks"), ()),
     "node.list": (("nodes",), ()),
     "node.get": (("node", "show"), ("node",)),
     "ledger.show": (("ledger", "show"), ("node",)),
+    "config.get": (("config", "cluster"), ()),
     "hub.retention": (("hub", "days"), ()),
     "log.query": (("logs",), ()),
     "event.list": (("events",), ()),

@@ -175,7 +175,7 @@ class World:
         await self.call("vm.list")
         found = await self.call("log.query", nodes=["edge-good"], limit=1)
         assert len(found["items"]) == 1
-        await self.hub._save()
+        await self.hub.saving.save()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def node_records(draw: st.DrawFn, node_id: str = "edge-1") -> NodeRecord:
     """What some hub may know of a node, contradictions included."""
     facts = st.builds(Facts, small, small, contents)
     seen = st.builds(Observation, small, small, small, hub_ids, contents)
-    wanted = st.builds(Intent, contents | st.booleans(), stamps)
+    wanted = st.builds(Intent, contents | st.booleans(), stamps, st.integers(0, 2))
     return NodeRecord(
         node_id,
         draw(st.none() | facts),

@@ -68,7 +68,7 @@ def test_what_a_hub_was_told_makes_its_stamps_later(steps: list[NodeRecord]) -> 
     reborn.load(told.records.values())
     for registry in (told, reborn):
         for node_id in NODES:
-            registry.intend(node_id, LABELS, {"new": "label"}, registry.clock.next(0), 1.0)
+            registry.intend(node_id, LABELS, {"new": "label"}, 0, 1.0)
             assert registry.records[node_id].intent_value(LABELS) == {"new": "label"}
 
 

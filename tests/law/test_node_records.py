@@ -4,6 +4,7 @@ from functools import reduce
 from itertools import permutations
 
 import msgspec
+import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +33,8 @@ records = st.builds(
     st.none() | st.builds(Facts, few, few, contents),
     st.none() | st.builds(Observation, few, few, few, hubs, contents),
     st.dictionaries(
-        st.sampled_from([DRAINING, LABELS]), st.builds(Intent, st.booleans() | contents, stamps)
+        st.sampled_from([DRAINING, LABELS]),
+        st.builds(Intent, st.booleans() | contents, stamps, few),
     ),
     st.dictionaries(hubs, st.builds(Heard, few, few, few)),
 )
@@ -90,7 +92,8 @@ def test_an_order_of_a_person_changes_nothing_that_the_node_said(
         record.observation,
         record.heard,
     )
-    assert after.intent[DRAINING].stamp >= intent.stamp
+    kept = after.intent[DRAINING]
+    assert (kept.reissue, kept.stamp) >= (intent.reissue, intent.stamp)
 
 
 @given(records, records)
@@ -126,7 +129,10 @@ def test_nothing_known_is_replaced_by_something_older(a: NodeRecord, b: NodeReco
             assert after.facts is not None
             newest = after.facts.incarnation, after.facts.number
             assert newest >= (each.facts.incarnation, each.facts.number)
-        assert all(after.intent[name].stamp >= held.stamp for name, held in each.intent.items())
+        assert all(
+            (after.intent[name].reissue, after.intent[name].stamp) >= (held.reissue, held.stamp)
+            for name, held in each.intent.items()
+        )
         assert all(after.heard[hub] >= held for hub, held in each.heard.items())
 
 
@@ -139,3 +145,18 @@ def test_the_order_of_keys_makes_no_difference_to_the_bytes(record: NodeRecord) 
         heard=dict(reversed(record.heard.items())),
     )
     assert to_bytes(turned) == to_bytes(record)
+
+
+@given(st.dictionaries(st.sampled_from([DRAINING, LABELS]), st.builds(Intent, contents, stamps)))
+@settings(deadline=None)
+def test_records_without_a_reissue_have_the_bytes_that_older_versions_wrote(
+    intent: dict[str, Intent],
+) -> None:
+    old = {
+        name: {"value": held.value, "stamp": msgspec.to_builtins(held.stamp)}
+        for name, held in intent.items()
+    }
+    stored = {"node_id": "edge-1", "facts": None, "observation": None, "intent": old, "heard": {}}
+    written = orjson.dumps(stored, option=orjson.OPT_SORT_KEYS)
+    assert to_bytes(NodeRecord("edge-1", intent=intent)) == written
+    assert from_bytes(written).intent == intent

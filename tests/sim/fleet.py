@@ -5,6 +5,8 @@ from functools import partial
 
 from edge.books import Totals
 from hub.config import COPIES
+from hub.hub import Hub
+from hub.peering.clock_part import ClockPart
 from shared.merge import to_bytes
 from shared.ranges import Ranges
 from shared.records import MIB
@@ -17,6 +19,13 @@ from tests.sim.scenario import Mishap, Plan, at, layout, mishaps, settled
 
 CALM_SECONDS = 60.0  # Enough for every backoff of beats, links and gossip.
 SMALL_BYTES = 1500  # Full after a few seconds without a hub.
+
+
+def far_off(hub: Hub) -> list[str]:
+    """The hubs whose orders wait here for a clock."""
+    now, wall_ms = asyncio.get_running_loop().time(), hub.runtime.wall_ms()
+    parts = (part for part in hub.parts if isinstance(part, ClockPart))
+    return sorted(name for part in parts for name in part.clocks.quarantined(now, wall_ms))
 
 
 class Fleet:
@@ -142,12 +151,27 @@ class Fleet:
             self.world.trace.fail(f"no rest after {self.plan.rest_seconds_max:.0f} s of calm")
         await self._be_well()
         await self.person.check_all()
+        await self._set_clocks_right()
         # A hub that comes back at rest hears nothing new: all it knows is from its disk.
         hub = self.world.rng("rest").choice(list(self.hubs.values()))
         await hub.stop()
         await hub.start()
         await self._be_well()
         await self.person.label_last(hub)
+
+    async def _set_clocks_right(self) -> None:
+        """What a hub with a wrong clock has ordered waits until somebody sets it; now somebody does."""
+
+        def wrong() -> list[str]:
+            running = [machine.hub for machine in self.hubs.values() if machine.hub]
+            return [f"{hub.config.hub_id} of {name}" for hub in running for name in far_off(hub)]
+
+        for each in wrong():
+            self.world.trace.note("clock quarantined", each)
+        for machine in self.hubs.values():
+            machine.clock.offset_seconds = self.world.rng(f"{machine.name} set").uniform(-0.2, 0.2)
+        if not await settled(lambda: not wrong(), CALM_SECONDS):
+            self.world.trace.fail(f"the clocks are right, and that is not seen: {wrong()}")
 
     async def _be_well(self) -> None:
         if not await settled(lambda: not unwell(self.hubs, self.edges), CALM_SECONDS):

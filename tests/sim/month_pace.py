@@ -13,15 +13,19 @@ import edge.drain
 import edge.heartbeat
 import edge.link
 import edge.shipper
+import hub.conf.part
 import hub.disk_watch
-import hub.hub
 import hub.keeper
 import hub.mesh
 import hub.own_voice
 import hub.peer_doors
+import hub.peering.clock_part
+import hub.peering.watch_part
 import hub.pulling
 import hub.questions
+import hub.saving
 import hub.sweep
+from hub.peering.detect_values import DetectLimits
 from shared.backoff import Backoff
 from shared.liveness import BeatLimits
 
@@ -30,6 +34,22 @@ BEATS = BeatLimits(seconds_min=QUIET_SECONDS, seconds_max=QUIET_SECONDS)
 """The interval that hubs ask for: six times the most that a large fleet is asked for."""
 
 _RETRY = Backoff(seconds_initial=0.5, seconds_max=QUIET_SECONDS)
+
+_DETECTOR = DetectLimits(
+    probe_seconds=QUIET_SECONDS,
+    late_seconds=QUIET_SECONDS,
+    refused_again_seconds=QUIET_SECONDS,
+    dead_probe_seconds=QUIET_SECONDS,
+    ask_seconds=QUIET_SECONDS,
+    silent_seconds=6 * QUIET_SECONDS,
+    stable_seconds=QUIET_SECONDS,
+    word_seconds=3 * QUIET_SECONDS,
+    observer_silent_seconds=3 * QUIET_SECONDS,
+    isolated_seconds=3 * QUIET_SECONDS,
+    unanswered_seconds=5 * QUIET_SECONDS,
+    start_seconds=5 * QUIET_SECONDS,
+    tick_seconds=QUIET_SECONDS,
+)
 
 SLOW = (
     (edge.agent, "MEASURE_SECONDS", QUIET_SECONDS),
@@ -40,15 +60,20 @@ SLOW = (
     (edge.shipper, "LOOK_AGAIN_SECONDS", QUIET_SECONDS),
     (edge.shipper, "SWEEP_SECONDS", QUIET_SECONDS),
     (hub.peer_doors, "POLL_SECONDS_MAX", QUIET_SECONDS),
-    (hub.hub, "SAVE_SECONDS", QUIET_SECONDS),
-    (hub.hub, "PRUNE_SECONDS", QUIET_SECONDS),
+    (hub.saving, "SAVE_SECONDS", QUIET_SECONDS),
+    (hub.saving, "PRUNE_SECONDS", QUIET_SECONDS),
     (hub.mesh, "GOSSIP_SECONDS", QUIET_SECONDS),
+    (hub.peering.watch_part, "LIMITS", _DETECTOR),
     (hub.questions, "POLL_SECONDS", QUIET_SECONDS),
     (hub.pulling, "_RETRY", _RETRY),
     (hub.sweep, "SWEEP_SECONDS", QUIET_SECONDS),
+    (hub.conf.part, "SAVE_SECONDS", QUIET_SECONDS),
+    (hub.conf.part, "FORGET_SECONDS", QUIET_SECONDS),
     (hub.disk_watch, "LOOK_SECONDS", QUIET_SECONDS),
     (hub.keeper, "LOOK_SECONDS", QUIET_SECONDS),
     (hub.own_voice, "FLUSH_SECONDS", QUIET_SECONDS),
+    (hub.peering.clock_part, "LOOK_SECONDS", QUIET_SECONDS),
+    (hub.peering.clock_part, "COUNT_SECONDS", QUIET_SECONDS),
 )
 
 

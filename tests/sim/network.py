@@ -157,7 +157,7 @@ class Network:
         site = self._sites.get(_origin(url))
         if site is None:
             self.trace.note("refused", caller.name, url)
-            raise Unreachable(url, "connection refused", sent=False)
+            raise Unreachable(url, "connection refused", sent=False, kind="refused")
         if self.separated(caller, site.process):
             self.trace.note("no way", caller.name, url)
             await asyncio.sleep(connect_seconds)

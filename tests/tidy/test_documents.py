@@ -23,6 +23,7 @@ TOLD = {
     "buffer_floors": "`events=0.02`",
     "buffer_ceilings": "none",
     "alerts": "on",
+    "max_skew": "`500ms`",
 }
 
 

@@ -1,0 +1,1 @@
+"""Configuration that hubs hold for this edge: asked for, tried, kept as last good."""

@@ -1,0 +1,1 @@
+"""Leadership: which hub acts alone where one actor is wanted, and the number that proves it."""

@@ -1,0 +1,1 @@
+"""What hubs say of nodes: verdicts, brakes, adoption, active checks, history and uptime."""

@@ -1,0 +1,21 @@
+"""The parts of a hub that stand on the others, in the order in which they are built."""
+
+from collections.abc import Callable, Sequence
+
+from hub.conf import part as conf_part
+from hub.ground import Ground
+from hub.lead import part as lead_part
+from hub.part import Part
+from hub.peering import clock_part, watch_part
+
+BUILDERS: Sequence[Callable[[Ground], Part]] = (
+    watch_part.build,
+    clock_part.build,
+    conf_part.build,
+    lead_part.build,
+)
+
+
+def build_parts(ground: Ground) -> list[Part]:
+    """Build all parts; their tables exist by now."""
+    return [build(ground) for build in BUILDERS]

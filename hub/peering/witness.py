@@ -1,0 +1,74 @@
+"""Who is told of every message between this hub and its peers. Times are of the monotonic clock."""
+
+from dataclasses import dataclass, field
+
+from hub.gossip import Gossip
+from hub.peering.clock_samples import Echo
+from hub.peers import Peer
+from shared.errors import HeadwaterError
+from shared.merge import NodeRecord
+
+
+class Witness:
+    """One of them; by itself it notes nothing and lets in everything."""
+
+    def sent(self, peer: Peer, now: float) -> None:
+        """A question went out."""
+
+    def answered(self, peer: Peer, echo: Echo, answer: Gossip) -> None:
+        """Its answer came, and nothing in it has been taken in yet."""
+
+    def failed(self, peer: Peer, sent_at: float, now: float, error: HeadwaterError) -> None:
+        """No answer came."""
+
+    def heard(self, message: Gossip, now: float, wall_ms: int) -> None:
+        """A peer asked, and nothing of it has been taken in yet."""
+
+    def let_in(self, records: list[NodeRecord], from_hub: str, now: float) -> list[NodeRecord]:
+        """What of a peer's records may be merged."""
+        return records
+
+    def forgot(self, peer: Peer) -> None:
+        """This is a peer no longer."""
+
+
+@dataclass(slots=True)
+class Witnesses(Witness):
+    """All of them, in the order in which they came."""
+
+    each: list[Witness] = field(default_factory=list)
+
+    def add(self, witness: Witness) -> None:
+        """Have one more told from now on."""
+        self.each.append(witness)
+
+    def sent(self, peer: Peer, now: float) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.sent(peer, now)
+
+    def answered(self, peer: Peer, echo: Echo, answer: Gossip) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.answered(peer, echo, answer)
+
+    def failed(self, peer: Peer, sent_at: float, now: float, error: HeadwaterError) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.failed(peer, sent_at, now, error)
+
+    def heard(self, message: Gossip, now: float, wall_ms: int) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.heard(message, now, wall_ms)
+
+    def let_in(self, records: list[NodeRecord], from_hub: str, now: float) -> list[NodeRecord]:
+        """What all of them let in."""
+        for witness in self.each:
+            records = witness.let_in(records, from_hub, now)
+        return records
+
+    def forgot(self, peer: Peer) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.forgot(peer)

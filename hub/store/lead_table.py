@@ -1,0 +1,66 @@
+"""What a hub keeps about leadership: its ballot, and the highest fence of each protected thing.
+
+Each function runs inside a transaction of the caller, on a connection with synchronous = FULL.
+"""
+
+import sqlite3
+
+import msgspec
+from sqlite_utils.db import Database
+
+from hub.lead.model import Ballot
+from shared.errors import BadInput, Refused
+
+
+def lead_tables(db: Database) -> None:
+    """One row for the ballot, and one for each name that fences protect."""
+    for statement in (
+        "CREATE TABLE lead_ballot (one INTEGER PRIMARY KEY CHECK (one = 1), ballot BLOB NOT NULL)",
+        "CREATE TABLE lead_fence (name TEXT PRIMARY KEY, fence INTEGER NOT NULL) WITHOUT ROWID",
+    ):
+        db.execute(statement)
+
+
+def load_ballot(connection: sqlite3.Connection) -> Ballot | None:
+    """The ballot that was saved last, None for a fresh hub.
+
+    Raises BadInput when it cannot be read: a hub that has forgotten its vote must not vote.
+    """
+    row = connection.execute("SELECT ballot FROM lead_ballot").fetchone()
+    if row is None:
+        return None
+    try:
+        return msgspec.json.decode(row[0], type=Ballot)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInput(f"the ballot of this hub cannot be read: {error}") from error
+
+
+def save_ballot(connection: sqlite3.Connection, ballot: Ballot) -> None:
+    """Write the ballot; raises Refused for a term below the one on disk, which would undo a vote."""
+    held = load_ballot(connection)
+    if held is not None and ballot.term < held.term:
+        raise Refused(f"term {held.term} is on disk already: is the store used twice?")
+    connection.execute(
+        "INSERT OR REPLACE INTO lead_ballot VALUES (1, ?)", (msgspec.json.encode(ballot),)
+    )
+
+
+def guard(connection: sqlite3.Connection, name: str, fence: int) -> None:
+    """Let a write of the holder of `fence` pass, or raise Refused when a newer one has written.
+
+    To be called in the transaction of the protected write, before it.
+    """
+    cursor = connection.execute(
+        "INSERT INTO lead_fence VALUES (?, ?) ON CONFLICT (name) DO UPDATE"
+        " SET fence = excluded.fence WHERE excluded.fence >= lead_fence.fence",
+        (name, fence),
+    )
+    if cursor.rowcount == 0:
+        newer = highest_fence(connection, name)
+        raise Refused(f"fence {fence} of {name} is over: {newer} has taken its place")
+
+
+def highest_fence(connection: sqlite3.Connection, name: str) -> int:
+    """The newest fence that has written to `name`, 0 when none has."""
+    row = connection.execute("SELECT fence FROM lead_fence WHERE name = ?", (name,)).fetchone()
+    return int(row[0]) if row else 0
