@@ -1,0 +1,185 @@
+"""The RPC methods about checks, history and uptime of nodes, and the summary of the fleet."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hub.nodes.check_describe import (
+    NS_PER_MS,
+    describe_bucket,
+    describe_parts,
+    describe_result,
+    describe_time,
+    describe_told,
+    seconds_of,
+    time_of,
+)
+from hub.nodes.check_params import (
+    CheckNode,
+    ListUptimes,
+    SetChecks,
+    ShowHistory,
+    ShowSummary,
+    ShowUptime,
+)
+from hub.nodes.check_rules import CHECKS, CHECKS_MAX, read_checks
+from hub.nodes.checks import Checks
+from hub.nodes.history import Told
+from hub.nodes.history_share import HistoryShare
+from hub.nodes.summary import NodeGist, summarize
+from hub.nodes.uptime import SCALES, Bucket, total
+from hub.nodes.uptime_reads import Moment, bars_of_nodes, history_of, worst_nodes
+from hub.params import read
+from hub.query.times import parse_time
+from hub.store.check_time_table import COARSE_MS, FINE_MS, CheckTime, check_times
+from shared.errors import BadInput, RpcError
+from shared.runtime import Runtime
+
+WORST_MAX = 10
+
+
+@dataclass(slots=True)
+class CheckMethods:
+    """Answers them. `gists` are all nodes that nobody removed, `gist` one of them or None.
+
+    `query` runs a reading function on a connection to hub.db, off the event loop.
+    """
+
+    checks: Checks
+    share: HistoryShare
+    runtime: Runtime
+    gists: Callable[[], Iterable[NodeGist]]
+    gist: Callable[[str], NodeGist | None]
+    query: Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
+    intend: Callable[[str, str, object], Awaitable[None]]
+
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]:
+        """By name of the method."""
+        return {
+            "node.check": self.node_check,
+            "node.setChecks": self.node_set_checks,
+            "node.history": self.node_history,
+            "node.uptime": self.node_uptime,
+            "fleet.uptime": self.fleet_uptime,
+            "fleet.summary": self.fleet_summary,
+        }
+
+    def _node(self, node_id: str) -> NodeGist:
+        gist = self.gist(node_id)
+        if gist is None:
+            raise RpcError("not_found", f"no node is called {node_id}", {"node": node_id})
+        return gist
+
+    def _moment(self) -> Moment:
+        return Moment(self.runtime.wall_ms(), dict(self.share.held))
+
+    async def node_check(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Run checks of a node here and now."""
+        wanted = read(CheckNode, raw)
+        self._node(wanted.node)
+        try:
+            results = await self.checks.run_now(wanted.node, wanted.check)
+        except BadInput as error:
+            raise RpcError("not_found", str(error), {"node": wanted.node}) from error
+        items = [describe_result(result) for result in results]
+        is_good = all(item["state"] == "ok" for item in items)
+        return {"node": wanted.node, "hub": self.checks.hub_id, "ok": is_good, "items": items}
+
+    async def node_set_checks(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Set the checks of a node; nothing is set when one of them is wrong."""
+        wanted = read(SetChecks, raw)
+        self._node(wanted.node)
+        try:
+            read_checks(wanted.checks)
+        except BadInput as error:
+            raise RpcError("invalid_params", str(error), {"node": wanted.node}) from error
+        await self.intend(wanted.node, CHECKS, wanted.checks)
+        return {"node": wanted.node, "checks": wanted.checks}
+
+    async def node_history(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """What all hubs observed of a node."""
+        wanted, moment = read(ShowHistory, raw), self._moment()
+        self._node(wanted.node)
+        now_ns = moment.now_ms * NS_PER_MS
+        start_ms = parse_time(wanted.start, now_ns, "start") // NS_PER_MS
+        end_ms = parse_time(wanted.end, now_ns, "end") // NS_PER_MS
+        found: list[Told] = await self.query(
+            lambda db: history_of(db, wanted.node, start_ms, end_ms, moment)
+        )
+        asked = [each for each in found if wanted.check in (None, each.subject)]
+        return {
+            "node": wanted.node,
+            "items": [describe_told(each) for each in asked[: wanted.limit]],
+            "more": len(asked) > wanted.limit,
+            "latency": await self._latency(wanted.node, wanted.check, start_ms, moment.now_ms),
+        }
+
+    async def _latency(
+        self, node: str, check: str | None, start_ms: int, now_ms: int
+    ) -> dict[str, Any]:
+        """How long the runs of this hub took, in as fine steps as are kept for that time."""
+        names = [each.name for each in self.checks.schedule.checks_of(node)]
+        asked = [name for name in names if check in (None, name)][:CHECKS_MAX]
+        step_ms = FINE_MS if now_ms - start_ms <= COARSE_MS else COARSE_MS
+        first_ms = start_ms // step_ms * step_ms
+
+        def times(db: sqlite3.Connection) -> dict[str, list[CheckTime]]:
+            return {name: check_times(db, node, name, step_ms, first_ms) for name in asked}
+
+        found: dict[str, list[CheckTime]] = await self.query(times)
+        checks = {name: [describe_time(each) for each in held] for name, held in found.items()}
+        return {"hub": self.checks.hub_id, "step_s": step_ms // 1000, "checks": checks}
+
+    async def node_uptime(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The bars of one node."""
+        wanted, moment = read(ShowUptime, raw), self._moment()
+        gist, scale = self._node(wanted.node), SCALES[wanted.scale]
+        found = await self.query(lambda db: bars_of_nodes(db, [wanted.node], scale, moment))
+        buckets: list[Bucket] = found[wanted.node]
+        return {
+            "node": wanted.node,
+            "state": gist.state,
+            "scale": scale.name,
+            "step_s": scale.step_ms // 1000,
+            "buckets": [describe_bucket(bucket) for bucket in buckets],
+            "total": describe_parts(total(buckets)),
+        }
+
+    async def fleet_uptime(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The bars of many nodes, by name, a page at a time."""
+        wanted, moment = read(ListUptimes, raw), self._moment()
+        scale, needle = SCALES[wanted.scale], wanted.text.lower()
+        gists = {each.node_id: each for each in self.gists() if needle in each.node_id.lower()}
+        later = sorted(node for node in gists if node > wanted.after)
+        page = later[: wanted.limit]
+        found = await self.query(lambda db: bars_of_nodes(db, page, scale, moment))
+        items = [
+            {
+                "node": node,
+                "state": gists[node].state,
+                "bars": [list(seconds_of(bucket.parts)) for bucket in found[node]],
+                "total": describe_parts(total(found[node])),
+            }
+            for node in page
+        ]
+        return {
+            "scale": scale.name,
+            "step_s": scale.step_ms // 1000,
+            "start": time_of(scale.first_ms(moment.now_ms)),
+            "parts": ["healthy_s", "degraded_s", "offline_s", "unknown_s"],
+            "items": items,
+            "nodes": len(gists),
+            "cursor": page[-1] if len(later) > len(page) else None,
+        }
+
+    async def fleet_summary(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The fleet in a few numbers."""
+        wanted, moment = read(ShowSummary, raw), self._moment()
+        gists = list(self.gists())
+        bad = [each.node_id for each in gists if each.state != "online" or each.failing]
+        present, scale = frozenset(each.node_id for each in gists), SCALES[wanted.scale]
+        found, weighed = await self.query(lambda db: worst_nodes(db, bad, present, scale, moment))
+        worst = [{"node": node, **describe_parts(parts)} for node, parts in found[:WORST_MAX]]
+        uptime = {"scale": scale.name, "weighed": weighed, "worst": worst}
+        return {**summarize(gists, wanted.labels), "uptime": uptime}

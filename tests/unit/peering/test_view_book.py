@@ -1,0 +1,237 @@
+"""Views: hubs compare what they believe, and only what stays different is called a disagreement."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.nodes.tombstones import tombstone
+from hub.peering.view_calls import ViewCalls
+from hub.peering.view_digest import BUCKETS, NodeDigest, bucket_of
+from hub.peering.view_section import HubBelief, ViewSection, read_view
+from hub.peering.views import ROUNDS_MAX, Event, ViewBook
+from shared.errors import BadInput, RpcError
+from shared.merge import Facts, Heard, Intent, NodeRecord
+from shared.stamp import Stamp
+
+ALIVE, DEAD = HubBelief("alive", "a"), HubBelief("dead", "a")
+
+
+def node(name: str, number: int = 1) -> NodeRecord:
+    return NodeRecord(name, Facts(1, number, {"os": "linux"}))
+
+
+def book(hub_id: str, *names: str, hubs: dict[str, HubBelief] | None = None) -> ViewBook:
+    made = ViewBook(hub_id)
+    for name in names:
+        made.digest.note(None, node(name))
+    made.believe(hubs or {"hub-1": ALIVE, "hub-2": ALIVE}, {"online": len(names)})
+    return made
+
+
+def exchange(one: ViewBook, two: ViewBook, now: float) -> list[Event]:
+    """A round of gossip; returns what the first one tells."""
+    to_two, to_one = one.of_mine(two.hub_id), two.of_mine(one.hub_id)
+    two.take(read_view(msgspec.json.encode(to_two)), one.hub_id, now)
+    return [*one.take(read_view(msgspec.json.encode(to_one)), two.hub_id, now), *one.round(now)]
+
+
+def rounds(one: ViewBook, two: ViewBook, begin: int, end: int) -> list[Event]:
+    return [event for now in range(begin, end) for event in exchange(one, two, float(now))]
+
+
+# ---- the digest
+
+
+def test_a_beat_changes_no_digest_and_a_wish_does() -> None:
+    digest, record = NodeDigest(), node("edge-1")
+    digest.note(None, record)
+    before = digest.root()
+    beaten = msgspec.structs.replace(record, heard={"hub-1": Heard(1, 2, 3)})
+    digest.note(record, beaten)
+    assert digest.root() == before
+    wished = msgspec.structs.replace(
+        beaten, intent={"draining": Intent(True, Stamp(1, 0, "hub-1"))}
+    )
+    digest.note(beaten, wished)
+    assert digest.root() != before
+    assert list(digest.in_bucket(bucket_of("edge-1"))) == ["edge-1"]
+
+
+def test_a_tombstone_counts_as_no_record_so_that_hubs_may_let_it_go_at_different_times() -> None:
+    kept, gone = NodeDigest(), NodeDigest()
+    for digest in (kept, gone):
+        digest.note(None, node("edge-1"))
+    kept.note(node("edge-1"), tombstone("edge-1", Stamp(1, 0, "hub-1")))
+    assert kept.root() != gone.root()
+    gone.drop("edge-1")
+    assert kept.root() == gone.root() == NodeDigest().root()
+
+
+# ---- nodes
+
+
+def test_hubs_with_equal_records_send_no_buckets() -> None:
+    one, two = book("hub-1", "edge-1", "edge-2"), book("hub-2", "edge-2", "edge-1")
+    assert rounds(one, two, 0, 10) == []
+    assert one.of_mine("hub-2").buckets == ""
+    assert len(msgspec.json.encode(one.of_mine("hub-2"))) < 200
+    assert one.to_wire(9.0)["differences"] == []
+
+
+def test_records_that_stay_different_are_told_once_and_once_when_they_agree() -> None:
+    one, two = book("hub-1", "edge-1", "edge-2"), book("hub-2", "edge-1")
+    told = rounds(one, two, 0, 20)
+    assert [name for name, _ in told] == ["views.differ"]
+    assert told[0][1]["subject"] == "hub-2"
+    (difference,) = one.differences(20.0)
+    assert difference["disagreement"]
+    assert difference["buckets"] == [bucket_of("edge-2")]
+    assert difference["rounds"] > ROUNDS_MAX
+    two.digest.note(None, node("edge-2"))
+    assert [name for name, _ in rounds(one, two, 20, 23)] == ["views.agree"]
+    assert one.differences(23.0) == []
+
+
+def test_news_that_are_always_on_their_way_are_no_disagreement() -> None:
+    """At each look some node of the bucket has just changed: each time it is another difference."""
+    one, two = book("hub-1", "edge-1"), book("hub-2", "edge-1")
+    told: list[Event] = []
+    for number in range(2, 40):
+        one.digest.note(None, node("edge-1", number))
+        told += exchange(one, two, float(number))
+        two.digest.note(None, node("edge-1", number - 1))
+    assert told == []
+    assert one.differences(40.0)
+
+
+def test_a_stuck_record_is_found_among_news_in_the_same_bucket() -> None:
+    stuck = next(name for name in names_of(bucket_of("edge-1")) if name != "edge-1")
+    one, two = book("hub-1", "edge-1", stuck), book("hub-2", "edge-1")
+    told: list[Event] = []
+    for number in range(2, 60):
+        one.digest.note(None, node("edge-1", number // 10))
+        told += exchange(one, two, float(number))
+        two.digest.note(None, node("edge-1", number // 10))
+    assert [name for name, _ in told] == ["views.differ"]
+
+
+def names_of(bucket: int) -> list[str]:
+    return [name for name in (f"edge-{n}" for n in range(2000)) if bucket_of(name) == bucket]
+
+
+def test_equal_since_needs_every_bucket_of_every_hub_to_have_been_equal() -> None:
+    one, two = book("hub-1", "edge-1"), book("hub-2", "edge-1", "edge-2")
+    rounds(one, two, 0, 5)
+    assert not one.are_equal_since(0.0, ("hub-1", "hub-2"))
+    one.digest.note(None, node("edge-2"))
+    rounds(one, two, 5, 6)
+    assert one.are_equal_since(5.0, ("hub-1", "hub-2"))
+    assert not one.are_equal_since(5.0, ("hub-1", "hub-2", "hub-3"))
+    assert not one.are_equal_since(6.0, ("hub-1", "hub-2"))
+
+
+# ---- hubs
+
+
+def test_hubs_that_believe_otherwise_of_a_hub_for_over_three_rounds_disagree() -> None:
+    one = book("hub-1", hubs={"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": DEAD})
+    two = book("hub-2", hubs={"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": ALIVE})
+    assert rounds(one, two, 0, ROUNDS_MAX) == []
+    (told,) = rounds(one, two, ROUNDS_MAX, 20)
+    assert told[0] == "views.differ"
+    assert told[1]["by"] == {"hub-1": "dead", "hub-2": "alive"}
+    (difference,) = one.differences(20.0)
+    assert (difference["subject"], difference["since_s"]) == ("hub-3", 20.0)
+    two.believe({**two.hubs, "hub-3": DEAD}, {})
+    assert [name for name, _ in rounds(one, two, 20, 22)] == ["views.agree"]
+
+
+def test_a_hub_of_which_one_never_heard_and_another_life_are_differences_too() -> None:
+    one = book("hub-1", hubs={"hub-1": ALIVE, "hub-2": HubBelief("alive", "b"), "hub-3": ALIVE})
+    two = book("hub-2")
+    rounds(one, two, 0, 1)
+    assert {row["subject"] for row in one.differences(1.0)} == {"hub-2", "hub-3"}
+
+
+def test_what_a_hub_said_long_ago_is_shown_with_its_age_and_not_compared() -> None:
+    one = book("hub-1", hubs={"hub-1": ALIVE, "hub-2": DEAD})
+    exchange(one, book("hub-2"), 0.0)
+    told = [event for now in range(4, 20) for event in one.round(float(now))]
+    assert told == []
+    row = next(row for row in one.to_wire(20.0)["views"] if row["hub"] == "hub-2")
+    assert (row["fresh"], row["age_s"]) == (False, 20.0)
+
+
+def test_a_forgotten_hub_is_shown_no_more() -> None:
+    one = book("hub-1", "edge-1")
+    exchange(one, book("hub-2"), 0.0)
+    one.forget("hub-2")
+    assert [row["hub"] for row in one.to_wire(1.0)["views"]] == ["hub-1"]
+
+
+# ---- what comes from a peer
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_view_or_bad_input(body: bytes) -> None:
+    try:
+        read_view(body)
+    except BadInput:
+        return
+
+
+@pytest.mark.parametrize("buckets", ["!!!!", "AAAA", "A" * (4 * BUCKETS)])
+def test_buckets_that_are_no_buckets_are_refused(buckets: str) -> None:
+    section = ViewSection({}, "0" * 16, buckets=buckets)
+    with pytest.raises(BadInput):
+        read_view(msgspec.json.encode(section))
+    with pytest.raises(BadInput):
+        ViewBook("hub-1").take(section, "hub-2", 0.0)
+
+
+def test_a_view_of_too_many_hubs_is_refused() -> None:
+    hubs = {f"hub-{number}": ALIVE for number in range(40)}
+    with pytest.raises(BadInput):
+        read_view(msgspec.json.encode(ViewSection(hubs, "0" * 16)))
+
+
+def test_fields_of_a_newer_hub_are_passed_over() -> None:
+    told = msgspec.to_builtins(ViewSection({}, "0" * 16))
+    assert read_view(msgspec.json.encode({**told, "mood": "good"})).root == "0" * 16
+
+
+# ---- methods
+
+
+async def test_the_nodes_that_two_hubs_hold_differently_are_listed_on_demand() -> None:
+    one, two = book("hub-1", "edge-1", "edge-2"), book("hub-2", "edge-1", "edge-3")
+    rounds(one, two, 0, 3)
+
+    async def nobody(hub: str, method: str, params: dict[str, object]) -> dict[str, object]:
+        raise AssertionError
+
+    there = ViewCalls(two, nobody)
+
+    async def ask(hub: str, method: str, params: dict[str, object]) -> dict[str, object]:
+        assert (hub, method) == ("hub-2", "hub.views.bucket")
+        return await there.hub_views_bucket(params)
+
+    answer = await ViewCalls(one, ask).hub_views({"hub": "hub-2"})
+    held = {row["node_id"]: (bool(row["mine"]), bool(row["theirs"])) for row in answer["nodes"]}
+    assert held == {"edge-2": (True, False), "edge-3": (False, True)}
+    assert "nodes" not in await ViewCalls(one, nobody).hub_views({})
+
+
+async def test_strange_listings_and_unknown_hubs_are_errors_of_ours() -> None:
+    one = book("hub-1")
+    exchange(one, book("hub-2"), 0.0)
+
+    async def ask(hub: str, method: str, params: dict[str, object]) -> dict[str, object]:
+        return {"nodes": [1]}
+
+    calls = ViewCalls(one, ask)
+    with pytest.raises(RpcError, match="no peer is called hub-9"):
+        await calls.hub_views({"hub": "hub-9"})
+    with pytest.raises(RpcError, match="strange"):
+        await calls.hub_views({"hub": "hub-2", "bucket": 3})
