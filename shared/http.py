@@ -68,7 +68,8 @@ class HttpxClient:
         except (httpx.InvalidURL, ValueError) as error:  # Hubs name each other, rightly or wrongly.
             reason = f"not an address: {error}"
             raise Unreachable(url, reason, sent=False, kind="unroutable") from error
-        except (httpx.HTTPError, TimeoutError) as error:
+        # An AttributeError: anyio asks a socket for its peer that was closed while it connected.
+        except (httpx.HTTPError, TimeoutError, AttributeError) as error:
             raise Unreachable(url, str(error) or type(error).__name__, sent=True) from error
 
     async def close(self) -> None:

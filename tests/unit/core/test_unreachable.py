@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from shared.errors import Unreachable
@@ -64,3 +65,16 @@ async def test_silence_and_a_broken_connection_are_a_loss(client: HttpxClient) -
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = await failure(client, f"http://127.0.0.1:{silent.getsockname()[1]}/", 0.1)
         assert (error.kind, error.sent) == ("lost", True)
+
+
+async def test_a_socket_that_is_closed_while_it_connects_is_a_loss(
+    client: HttpxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The libraries below stumble over it, and no loop of ours may end by that."""
+
+    async def stumble(*_: object) -> httpx.Response:
+        raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", stumble)
+    error = await failure(client, "http://127.0.0.1:9/")
+    assert (error.kind, error.sent) == ("lost", True)
