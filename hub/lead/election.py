@@ -126,7 +126,8 @@ class Election(Spoken):
             followers, key=lambda hub: (self._backing.answered[hub], hub), default=""
         )
         if chosen not in followers:
-            raise Refused(f"{chosen or 'no other hub'} follows now, so that it could take over")
+            who = f"{chosen} does not follow" if chosen else "no other hub follows"
+            raise Refused(f"{who} now, so nobody could take over: try again in a second")
         self._stop(now, f"handed over to {chosen}")
         self._stand_at = now + 2 * self._timing.timeout_seconds_max
         self._send(chosen, "take-over", self.term, now)

@@ -145,6 +145,7 @@ async def test_a_drill_hands_over_to_the_hub_that_was_named(three: Mesh) -> None
     before = await three.agreed()
     asked, wanted = others(three, before)
     target = wanted.hub.config.hub_id
+    await until(lambda: target in lead_of(before).describe()["followers"])
     drilled = await asked.call("peers.drill", target=target)
     assert (drilled["before"], drilled["after"]) == (before.hub.config.hub_id, target)
     assert drilled["term_after"] > drilled["term_before"]
