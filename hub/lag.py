@@ -56,9 +56,11 @@ class PeerLag:
 
     def meet(self, store_epoch: str) -> None:
         """When the peer's store is another one, its numbers mean something else now."""
-        if store_epoch != self.store_epoch:
-            self.store_epoch, self.pulled = store_epoch, 0
+        if store_epoch == self.store_epoch:
+            return
+        if self.store_epoch:  # What was heard before it told its store is of the one that it has.
             self._heads.clear()
+        self.store_epoch, self.pulled = store_epoch, 0
 
     @property
     def chunks(self) -> int:

@@ -88,3 +88,14 @@ def test_lag_by_origin_counts_all_epochs_and_keeps_the_worst() -> None:
     shown = by_origin(many)
     assert len(shown) == ORIGINS_MAX
     assert shown["zz"] == 2
+
+
+def test_what_a_peer_has_counts_from_when_it_was_heard_and_not_from_when_its_store_is_known() -> (
+    None
+):
+    lag = PeerLag()
+    lag.heard(2, 10.0)
+    lag.meet("store-1")
+    assert (lag.chunks, lag.seconds(15.0)) == (2, 5.0)
+    lag.meet("store-2")
+    assert (lag.chunks, lag.seconds(15.0)) == (0, 0.0)
