@@ -21,6 +21,7 @@ from shared.records import Checkpoint, Chunk
 from shared.runtime import Runtime
 from shared.sqlite import is_broken_file, is_disk_full
 from shared.sums import Sum
+from shared.tasks import to_its_end
 
 Result = TypeVar("Result")
 
@@ -53,9 +54,9 @@ class LogStore:
         """Apply `work` to the books and the newest file in one transaction.
 
         `frees_room` marks what must succeed on a full disk: it may use the reserve. Raises
-        Unavailable, and whatever the work raises. Goes on to its end when the caller is cancelled.
+        Unavailable, and whatever the work raises. A caller that is cancelled waits for the end.
         """
-        await asyncio.shield(asyncio.ensure_future(self._change(work, frees_room=frees_room)))
+        await to_its_end(self._change(work, frees_room=frees_room))
 
     async def _change(self, work: Work, *, frees_room: bool) -> None:
         async with self._turn:
@@ -124,7 +125,7 @@ class LogStore:
                 except sqlite3.Error as error:
                     raise Unavailable(f"cannot begin a new file: {error}", 5.0) from error
 
-        await asyncio.shield(asyncio.ensure_future(work()))
+        await to_its_end(work())
 
     async def _advance(self, renew: Work | None = None) -> None:
         active = self.books.active.number

@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
+from typing import Any, TypeVar
 
 from shared.backoff import Backoff, backoff_seconds
 from shared.errors import HeadwaterError
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _CALM = Backoff(seconds_initial=0.5, seconds_max=10.0)
 
@@ -32,6 +35,23 @@ async def repeat(
             failures += 1
             log.warning("%s: %s", name, error, extra={"failures": failures})
         await asyncio.sleep(seconds)
+
+
+async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do work that must not be left half done: a cancellation of the caller waits until it is over.
+
+    Whoever cancels and awaits the caller may so let go of what the work uses.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("work that was cancelled ended with an error: %s", error)
+        raise
 
 
 class Bell:

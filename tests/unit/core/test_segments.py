@@ -1,10 +1,17 @@
 """The buffer as a sequence of files: closed when full, dropped whole when nobody wants them."""
 
+import asyncio
+import threading
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from edge.books import Books
+from edge.buffer import Buffer
 from edge.capacity import BufferLimits
-from edge.segments import file_bytes
+from edge.segments import begin_file, file_bytes
 from shared.ranges import Ranges, of_seqs
 from shared.records import KIB, MIB, Checkpoint, Signal
 from shared.runtime import Runtime
@@ -115,3 +122,31 @@ async def test_the_hash_of_a_chunk_is_known_as_long_as_it_is_kept(
         await buffer.release(buffer.seqs)
         assert await buffer.hash_of(8) == chunks[-1].hash
         assert await buffer.hash_of(3) is None
+
+
+async def test_a_buffer_that_stops_in_the_middle_of_a_new_file_waits_for_it(
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the file would open after the buffer was closed, and nobody would ever close it."""
+    began, may_go_on = threading.Event(), threading.Event()
+
+    def slow_begin(*args: Any, **options: Any) -> Books:
+        began.set()
+        assert may_go_on.wait(30)
+        return begin_file(*args, **options)
+
+    monkeypatch.setattr("edge.segments.begin_file", slow_begin)
+    buffer = await Buffer.open(tmp_path, "edge-1", runtime, SMALL)
+    running_buffer = asyncio.create_task(buffer.run())
+    for seed in range(4):
+        await buffer.append(noise(Signal.LOGS, 20 * KIB, seed))
+    await until(began.is_set)
+    running_buffer.cancel()
+    done, _ = await asyncio.wait([running_buffer], timeout=0.1)
+    assert not done
+    may_go_on.set()
+    await asyncio.wait([running_buffer])
+    buffer.close()
+    writers = [each.name for each in threading.enumerate() if each.name.endswith(".segment")]
+    assert writers == []
+    assert len(segment_files(tmp_path)) == 2
