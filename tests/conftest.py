@@ -50,7 +50,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def wait_until() -> Callable[..., None]:
     """Waits for a condition, and fails with its name when it does not come true in time."""
 
-    def wait(condition: Callable[[], object], what: str, seconds_max: float = 20.0) -> None:
+    def wait(condition: Callable[[], object], what: str, seconds_max: float = 60.0) -> None:
         deadline = time.monotonic() + seconds_max
         while not condition():
             if time.monotonic() > deadline:

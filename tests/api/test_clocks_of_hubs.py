@@ -108,7 +108,7 @@ async def events_of(world: World, name: str) -> list[dict[str, Any]]:
         answer = await world.call("event.list", nodes=[hub_id], type=name, start="-1h", end="+1h")
         found.extend(row["attributes"] for row in answer["items"])
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not found:
             await look()
             await asyncio.sleep(0.05)

@@ -270,7 +270,7 @@ async def test_a_hook_that_fails_is_told_as_an_event(mesh: Mesh) -> None:
         found = await world.call("event.list", type="leader:hook_failed")
         return list(found["items"])
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (items := await failures()):
             await asyncio.sleep(0.1)
     assert items[0]["severity"] == "ERROR"

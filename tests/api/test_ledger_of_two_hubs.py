@@ -86,7 +86,7 @@ async def running(*worlds: World) -> AsyncIterator[None]:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for what must come."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.02)
 

@@ -66,7 +66,7 @@ async def test_a_question_waits_for_news_and_no_longer(world: World) -> None:
     )
     await asyncio.sleep(0)
     await world.push(Log().chunks(1))
-    answer = await asyncio.wait_for(waiting, 5)
+    answer = await asyncio.wait_for(waiting, 30)
     assert answer.json()["have"] == [["edge-1", "e1", [[1, 1]]]]
 
 
@@ -74,7 +74,7 @@ async def test_a_hub_that_stops_lets_its_peers_go(world: World) -> None:
     waiting = asyncio.create_task(world.peer("/peer/have", question(wait_seconds=20)))
     await asyncio.sleep(0.05)
     world.hub.stop()
-    assert (await asyncio.wait_for(waiting, 5)).json()["have"] == []
+    assert (await asyncio.wait_for(waiting, 30)).json()["have"] == []
 
 
 async def test_what_a_peer_has_confirmed_is_safe(world: World) -> None:

@@ -217,7 +217,7 @@ def endless(method: str, params: dict[str, Any]) -> dict[str, Any]:
 
 
 async def until(is_so: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0)
 

@@ -306,14 +306,14 @@ class Reader:
 
     async def until(self, words: str) -> None:
         """Read on until these words were said."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while words not in self.said:
                 self.heard.clear()
                 await self.heard.wait()
 
     async def ended(self) -> None:
         """Wait for the end of the stream."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.task
 
 

@@ -22,8 +22,11 @@ KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """What a process is given of the environment: no setting of the person who runs the tests."""
 
 PAUSE_SECONDS = 0.05
-READY_SECONDS_MAX = 20.0
-STOP_SECONDS_MAX = 8.0
+WAIT_SECONDS_MAX = 60.0
+"""How long a busy machine may take for anything: only a failure ever waits so long."""
+
+READY_SECONDS_MAX = WAIT_SECONDS_MAX
+STOP_SECONDS_MAX = 20.0
 LOG_CHARACTERS_SHOWN = 6000
 
 Value = TypeVar("Value")
@@ -32,7 +35,7 @@ Value = TypeVar("Value")
 def eventually(
     look: Callable[[], Value],
     what: str,
-    seconds_max: float = 20.0,
+    seconds_max: float = WAIT_SECONDS_MAX,
     *,
     last: Sequence[object] = (),
 ) -> Value:

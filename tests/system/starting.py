@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STOP_SECONDS_MAX = 5.0
+STOP_SECONDS_MAX = 20.0
 
 Ports = Callable[[int], list[int]]
 Wait = Callable[..., None]

@@ -54,14 +54,14 @@ async def fill(buffer: Buffer, signal: Signal, chunks: int, size_bytes: int = 20
         await until(lambda: not buffer._store.is_roll_due)
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until something has come true."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def until_done(step: Callable[[], Awaitable[object]], seconds: float = 10.0) -> None:
+async def until_done(step: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
     """Repeat something until it answers with something true."""
     async with asyncio.timeout(seconds):
         while not await step():

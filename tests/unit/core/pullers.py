@@ -146,6 +146,6 @@ async def at_work(*hubs: Hub) -> AsyncIterator[None]:
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.005)

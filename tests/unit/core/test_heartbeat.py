@@ -53,7 +53,7 @@ async def beat_once(hub: Hub, runtime: Runtime, compose: Callable[[], Beat]) -> 
     beats = Heartbeats(hubs, hub, runtime, {}, compose, lambda _: None, lambda _: None)
     task = asyncio.create_task(beats.run(view))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await hub.asked.wait()
             while not view.last_error and view.last_answer_at is None:
                 await asyncio.sleep(0)

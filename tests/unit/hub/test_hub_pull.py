@@ -117,7 +117,7 @@ async def pulling(door: Door, *edges: Edge) -> AsyncIterator[Pulls]:
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.001)
 

@@ -101,7 +101,7 @@ def journal(tmp_path: Path) -> FakeJournal:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -87,12 +87,12 @@ async def server() -> AsyncIterator[Server]:
     served.closing.set()
     listening.close()
     await listening.wait_closed()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(*tasks)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

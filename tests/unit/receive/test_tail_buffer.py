@@ -50,7 +50,7 @@ async def test_a_tail_cut_off_anywhere_has_every_line_once_after_a_restart(
     log_file = tmp_path / "app.log"
     lines = [f"line {number:04d} of a log file" for number in range(1000)]
     log_file.write_text("\n".join(lines[:600]) + "\n")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with edge(tmp_path, log_file) as buffer:
             while buffer.state().records < lines_before_end:
                 await asyncio.sleep(0.001)

@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 async def until(
     look: Callable[[], Awaitable[Value]],
     is_good: Callable[[Value], bool],
-    seconds_max: float = 10.0,
+    seconds_max: float = 60.0,
 ) -> Value:
     """Look again and again; fails with the last thing seen."""
     deadline = asyncio.get_running_loop().time() + seconds_max
