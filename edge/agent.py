@@ -1,6 +1,7 @@
 """The edge agent: the buffer, the way to the hubs, and the calls that come back down."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,13 +19,15 @@ from edge.link import Link
 from edge.pull import Offers
 from edge.pull_calls import pull_methods
 from edge.shipper import Shipper
-from shared.beat import Beat
+from shared.beat import OUTRANK_MAX, RUN_BYTES, Beat
 from shared.conf_report import Report
 from shared.errors import RpcError, Unreachable
 from shared.ranges import Ranges
 from shared.runtime import HttpClient, Runtime
 from shared.sums import Sum
 from shared.tasks import repeat
+
+log = logging.getLogger(__name__)
 
 VMS_IN_BEAT_MAX = 1000
 MEASURE_SECONDS = 1.0
@@ -57,6 +60,8 @@ class Agent:
     # What must tell the buffer something before any hub hears of this edge, as VMs do that still run.
     prepare: Callable[[], Awaitable[None]] | None = None
     methods: dict[str, Method] = field(default_factory=dict)
+    count_up: Callable[[Identity, int], Identity] | None = None
+    """Writes down a higher incarnation than a copy has; without it this edge gives way to copies."""
     follower: Follower | None = None
     """Takes the settings that hubs have for this edge; without one it takes none."""
     hubs: Hubs = field(init=False)
@@ -69,14 +74,19 @@ class Agent:
     _tasks: asyncio.TaskGroup | None = None
     _facts: dict[str, Any] = field(default_factory=dict)
     _facts_number: int = 0
+    _counting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _run: str = field(init=False)
+    """Tells hubs this process from a copy of it."""
     _beat: int = 0
     _accepted: dict[str, Sum] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._run = self.runtime.token_hex(RUN_BYTES)
         headers = {
             "authorization": f"Bearer {self.cluster_key}",
             "x-headwater-node": self.identity.node_id,
             "x-headwater-node-key": self.identity.node_key,
+            "x-headwater-run": self._run,
             # Where this log may have forked: hubs prove what they hold up to here.
             "x-headwater-mark": f"{self.buffer.epoch}:{self.buffer.totals.head_seq}",
         }
@@ -88,6 +98,7 @@ class Agent:
         self.heartbeats = Heartbeats(
             self.hubs, self.client, self.runtime, headers, self.compose, self._reach, self._link
         )
+        self.heartbeats.outrank = self._outrank
         self.drain = Drain(self.buffer, self.hubs, self.shipper, self.heartbeats)
         self.methods["edge.buffer"] = self._call_buffer
         self.methods.update(drain_methods(self.drain, self.runtime))
@@ -125,7 +136,7 @@ class Agent:
                 tasks.create_task(self.buffer.run())
                 if self.prepare is not None:
                     await self.prepare()
-                self._reach(self.hubs.learn(self.masters))
+                self._reach(self.hubs.learn(self.masters, is_configured=True))
                 tasks.create_task(self.shipper.run())
                 tasks.create_task(self.shipper.sweep())
                 if self.follower is not None:
@@ -152,6 +163,21 @@ class Agent:
         if self._tasks is not None:
             link = Link(view, self.runtime, self._headers, self.answer)
             self._tasks.create_task(link.run())
+
+    async def _outrank(self, incarnation: int) -> bool:
+        """Show that this edge is no copy, by counting on from there; False when it cannot."""
+        count_up = self.count_up
+        if count_up is None or incarnation > self.identity.incarnation + OUTRANK_MAX:
+            return False
+        async with self._counting:  # All hubs ask at once.
+            if incarnation >= self.identity.incarnation:
+                try:
+                    known = self.identity
+                    self.identity = await self.runtime.offload(lambda: count_up(known, incarnation))
+                except OSError as error:
+                    log.error("the incarnation of this edge cannot be written: %s", error)
+                    return False
+        return True
 
     async def answer(self, method: str, params: dict[str, Any]) -> Any:
         """Answer a call, from a hub's link or the local admin socket; raises RpcError."""
@@ -181,6 +207,8 @@ class Agent:
             pull=self.offers.wanted_hubs(),
             wall_ms=self.runtime.wall_ms(),
             conf=self.follower.report() if self.follower is not None else Report(),
+            uses=self.hubs.preference.chosen,
+            run=self._run,
         )
 
     def pending(self) -> Ranges:
@@ -213,7 +241,9 @@ class Agent:
             "segments": state.segments,
             "file_bytes": state.file_bytes,
             "ledger": ledger_of(self.buffer.books, self._accepted),
-            "last_error": self.shipper.last_error,
+            "last_error": self.hubs.removed or self.hubs.cloned or self.shipper.last_error,
+            "removed": self.hubs.removed or None,
+            "cloned": self.hubs.cloned or None,
         }
 
     async def _call_buffer(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +261,8 @@ class Agent:
                 if view.last_answer_at is None
                 else now - view.last_answer_at,
                 "error": view.last_error,
+                "removed": bool(view.removed),
+                "cloned": bool(view.cloned),
             }
             for view in self.hubs.views.values()
         ]

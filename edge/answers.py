@@ -86,6 +86,9 @@ class Answers:
             case Next.WAIT:
                 view.answered(now, self.rng)
                 self._rest(view, verdict, now)
+            case Next.REMOVED:
+                view.lapsed(verdict.reason)
+                view.circuit.fail(now, self.backoff, self.rng)
             case Next.DENIED:
                 view.lapsed(verdict.reason)
                 self._rest(view, verdict, now)

@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from edge.capacity import BufferLimits
 from edge.conf.part import begin_with, follow_hubs
 from edge.exposition import registry_of
 from edge.facts import host_facts, host_load
-from edge.identity import Identity, take_up
+from edge.identity import Identity, outrank, take_up
 from edge.link import answer_message
 from edge.quota import Policy
 from edge.receive.scrub import Scrubbed, ScrubCounters
@@ -137,6 +138,7 @@ async def _build_around(
     masters = [master.url for master in settings.masters]
     host = Host(host_facts, host_load)
     agent = Agent(identity, buffer, runtime, masters, settings.cluster_key, host, settings.push)
+    agent.count_up = partial(outrank, settings.data)
     registry = registry_of(agent)
     scrubbed = Scrubbed(buffer, settings.scrub, ScrubCounters(registry), runtime.offload)
     vms = _vm_service(settings, runtime, scrubbed, agent.heartbeats.beat_now)

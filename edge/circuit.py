@@ -73,6 +73,10 @@ class Circuit:
         self.asked_until = max(self.asked_until, now + (asked or 0.0) + jitter)
         self.failures += 1
 
+    def leave_alone(self, now: float, seconds: float) -> None:
+        """The hub takes nothing for now: wait at least so long, or for the answer to a heartbeat."""
+        self.open_until = max(self.open_until, now + seconds)
+
     def hear(self, now: float) -> None:
         """The hub answered a heartbeat, or a person is in a hurry: the wait of our own is over."""
         self.open_until = min(self.open_until, now)

@@ -97,17 +97,21 @@ class AgentCollector(Collector):
         safe = _by_hub("safe_seq", "The last sequence number that the hub calls safe.")
         closed = _by_hub("circuit_closed", "Whether the hub gets pushes without restraint.")
         credit = _by_hub("credit_bytes_per_s", "How fast the hub lets the backlog come.")
+        removed = _by_hub("removed", "Whether the hub sends this edge away as removed.")
+        cloned = _by_hub("cloned", "Whether the hub refuses this edge as a copy of one that runs.")
         for view in self._agent.hubs.views.values():
             labels = [view.hub_id or view.url]
             linked.add_metric(labels, float(view.linked))
             if view.last_answer_at is not None:
                 answered.add_metric(labels, now - view.last_answer_at)
+            removed.add_metric(labels, float(bool(view.removed)))
+            cloned.add_metric(labels, float(bool(view.cloned)))
             have.add_metric(labels, view.have.last)
             safe.add_metric(labels, view.safe.last)
             closed.add_metric(labels, float(view.circuit.phase(now) is Phase.CLOSED))
             if view.credit.bytes_per_s is not None:
                 credit.add_metric(labels, view.credit.bytes_per_s)
-        yield from (linked, answered, have, safe, closed, credit)
+        yield from (linked, answered, have, safe, closed, credit, removed, cloned)
 
 
 def _by_signal(name: str, text: str) -> GaugeMetricFamily:

@@ -32,8 +32,21 @@ def take_up(folder: Path, node_id: str) -> Identity:
             "give this node its own data folder, or its old name"
         )
     identity = Identity(known.node_id, known.node_key, known.incarnation + 1)
-    write_private(path, msgspec.json.encode(identity).decode())
+    _write(path, identity)
     return identity
+
+
+def outrank(folder: Path, identity: Identity, incarnation: int) -> Identity:
+    """The identity with a higher incarnation than that of a copy of this edge; returns once it is on
+    disk. Raises OSError."""
+    higher = max(identity.incarnation, incarnation + 1)
+    raised = Identity(identity.node_id, identity.node_key, higher)
+    _write(folder / FILE_NAME, raised)
+    return raised
+
+
+def _write(path: Path, identity: Identity) -> None:
+    write_private(path, msgspec.json.encode(identity).decode())
 
 
 def _read(path: Path) -> Identity:

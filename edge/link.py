@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 ANSWER_BYTES_MAX = 3 * MIB  # A larger message than the link carries would break it, for all calls.
 CALLS_MAX = 256  # Per hub; more are answered "busy" at once, so that memory stays bounded.
 
+WELCOME_SECONDS = 1.0
+
 _RETRY = Backoff(seconds_initial=0.5, seconds_max=15.0)
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
@@ -36,9 +38,12 @@ class Link:
     answer: Answer
 
     async def run(self) -> None:
-        """Keep the link up for ever."""
+        """Keep the link up as long as its hub is known."""
         failures = 0
-        while True:
+        while not self.view.is_forgotten:
+            if self.view.is_away:  # Heartbeats find out when this edge is welcome again.
+                await asyncio.sleep(WELCOME_SECONDS)
+                continue
             try:
                 duplex = await self.runtime.dial(f"{self.view.url}/edge/link", self.headers)
                 failures = 0

@@ -11,7 +11,8 @@ back by itself after a while, as edge.hubs tells by `is_back`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
+
+from shared.rendezvous import weight
 
 START_SECONDS = 10.0
 """An edge has met the hubs that it was told of by then."""
@@ -32,10 +33,7 @@ class Candidate:
     gives_hints: bool
 
 
-@lru_cache(maxsize=256)
-def weight(node_id: str, hub: str) -> int:
-    """How much a hub suits a node; hubs weigh themselves by the same rule (hub.nodes.adoption)."""
-    return int.from_bytes(sha256(f"{node_id}|{hub}".encode()).digest()[:8])
+_weight = lru_cache(maxsize=256)(weight)
 
 
 @dataclass(slots=True)
@@ -49,7 +47,7 @@ class Preference:
 
     def order(self, hubs: Sequence[Candidate]) -> list[Candidate]:
         """The hubs to try, best first. When the chosen one has lapsed, the first of them is chosen."""
-        ranked = sorted(hubs, key=lambda hub: (*self._rank(hub), -weight(self.node_id, hub.name)))
+        ranked = sorted(hubs, key=lambda hub: (*self._rank(hub), -_weight(self.node_id, hub.name)))
         first = ranked[0] if ranked else None
         if first and first.is_ready and first.name != self.chosen and not self._is_kept(hubs):
             self.moves += bool(self.chosen)

@@ -22,6 +22,7 @@ class Next(StrEnum):
     WAIT = "wait"  # This hub asks for time; the next one may have room.
     BACK_OFF = "back_off"  # This hub is unwell, perhaps because of this batch: later, elsewhere.
     SPLIT = "split"  # Too much or something bad in one batch: halve it, down to the one chunk.
+    REMOVED = "removed"  # By a person, or it is a copy: a heartbeat tells when it is welcome again.
     DENIED = "denied"  # This edge or this address is wrong: say so, wait; nothing is lost by it.
 
 
@@ -50,6 +51,8 @@ def judge_status(
         return Verdict(Next.SPLIT, reason)
     if status == 408 or status >= 500:
         return Verdict(Next.BACK_OFF, reason, wait)
+    if status in (409, 410):
+        return Verdict(Next.REMOVED, reason)
     # 401 and 403 say something about this edge's key, and 404 about the address, but nothing about
     # the data: it stays in the buffer until a person has mended the settings.
     return Verdict(Next.DENIED, reason, wait)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 
@@ -12,6 +13,7 @@ from hub.config import HubConfig
 from hub.hub import Hub
 from hub.settings import HubSettings
 from hub.web.context import WebContext
+from hub.web.fast_doors import FastDoors
 from hub.web.pages import page_routes
 from hub.web.routes import RouteSpec
 from shared import __version__
@@ -21,6 +23,9 @@ from shared.serve import bind, run_until_signalled, server
 
 TOKEN_FILE = "admin.token"  # noqa: S105  # The name of the file, not the secret.
 PRESENCE_FILE = "hub.json"
+
+FAST_PATHS = ("/edge/heartbeat",)
+"""Where a fleet knocks thousands of times a second."""
 
 
 def run(settings: HubSettings) -> int:
@@ -53,8 +58,17 @@ async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event
         hook_url=settings.hook_url,
         hook_timeout_seconds=settings.hook_timeout_seconds,
         skew_ms_max=settings.max_skew * 1000,
+        heartbeat_seconds_min=settings.heartbeat_seconds_min,
+        heartbeat_seconds_max=settings.heartbeat_seconds_max,
+        beats_per_second_start=settings.beats_per_second_start,
+        brake_hold_seconds=settings.brake_hold_seconds,
+        leave_hold_seconds=settings.leave_hold_seconds,
+        checks_at_once_max=settings.checks_at_once_max,
+        checks_per_second_max=settings.checks_per_second_max,
+        history_kept_days=settings.history_kept_days,
     )
     hub = await Hub.open(config, runtime)
+    gc.freeze()  # What is here by now stays: looking for garbage in it would stop all for 0.1 s.
     logging.getLogger().addHandler(hub.own.voice.handler)
     hub.own.voice.report("hub.started", {"version": __version__, "url": settings.url})
     presence = {"hub_id": settings.hub_id, "url": settings.url, "pid": os.getpid()}
@@ -85,7 +99,7 @@ async def _end(loops: "asyncio.Task[None]") -> None:
 
 def asgi_app(hub: Hub) -> Starlette:
     """The ASGI application of a hub, pages included."""
-    return Starlette(routes=hub.routes(pages_of(hub)))
+    return FastDoors(hub.routes(pages_of(hub)), FAST_PATHS)
 
 
 def pages_of(hub: Hub) -> list[RouteSpec]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -27,7 +28,6 @@ from hub.store.day_readers import DayReaders
 from hub.verify import Verifier
 from shared.errors import RpcError, Unreachable
 from shared.jsonrpc import read_answer
-from shared.merge import NodeRecord
 from shared.ranges import Ranges
 from shared.records import MIB
 from shared.runtime import Runtime
@@ -37,6 +37,8 @@ PAGE_CHUNKS = 5000
 CONFLICTS_SHOWN = 10
 PASS_ON_SECONDS = 20.0
 PEER_PATH = "/peer/ledger"
+COUNT_SECONDS = 10.0
+COUNTED_TOGETHER = 1000  # Some ten milliseconds of work, between which messages are answered.
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Audit:
     store: ChunkStore
     mesh: Mesh
     runtime: Runtime
+    _sums: tuple[Mapping[str, int], int] = (MappingProxyType({}), 0)
 
     async def answer(self, method: str, raw: dict[str, Any]) -> dict[str, Any]:
         """Answer a method by name, as peers ask for it; raises RpcError."""
@@ -86,22 +89,35 @@ class Audit:
             raise RpcError("not_found", f"no node is called {node}", {"node": node})
         return books
 
-    def sums_of_all(self) -> tuple[Counter[str], int]:
-        """The sums that all edges told last, added up; and how many of them do not balance."""
+    @property
+    def sums_of_all(self) -> tuple[Mapping[str, int], int]:
+        """The sums that all edges told last, added up, when they were counted last; and how many of
+        them did not balance."""
+        return self._sums
+
+    async def count(self) -> float:
+        """Add up the sums of all edges; the event loop gets its turn meanwhile."""
         total: Counter[str] = Counter()
         unbalanced = 0
-        for record in self.registry.records.values():
-            told = _told_by(record)
+        for number, node in enumerate(list(self.registry.records), 1):
+            if number % COUNTED_TOGETHER == 0:
+                await asyncio.sleep(0)
+            told = self._told_by(node)
             if isinstance(told, Mapping):
                 sums = told_sums(told)
                 total.update(sums)
                 unbalanced += difference(sums) != 0
-        return total, unbalanced
+        self._sums = total, unbalanced
+        return COUNT_SECONDS
 
     def _edge_sums(self, node: str) -> dict[str, Any] | None:
-        record = self.registry.records.get(node)
-        told = _told_by(record) if record is not None else None
+        told = self._told_by(node)
         return balance(told, self.registry.age_seconds(node, asyncio.get_running_loop().time()))
+
+    def _told_by(self, node: str) -> object:
+        seen = self.registry.newest(node)
+        buffer = seen.buffer if seen else None
+        return buffer.get("ledger") if isinstance(buffer, dict) else None
 
     # ---- verify
 
@@ -284,8 +300,3 @@ def _verify_epoch(
     except sqlite3.DatabaseError as error:  # What lies behind the damage is reported as missing.
         verifier.fail(at + 1, at + 1, f"the file of this hub cannot be read here: {error}")
     return 0
-
-
-def _told_by(record: NodeRecord) -> object:
-    buffer = record.observation.data.get("buffer") if record.observation else None
-    return buffer.get("ledger") if isinstance(buffer, dict) else None

@@ -32,7 +32,7 @@ class Changes:
     def _marks(self) -> dict[str, object]:
         now = asyncio.get_running_loop().time()
         return {
-            "nodes": self.registry.changes,
+            "nodes": (self.registry.changes, self.registry.life.changes),
             "chunks": self.store.head_arrival,
             "hubs": [(peer.key, peer.state(now)) for peer in self.peers.by_url.values()],
         }

@@ -1,6 +1,8 @@
 """Watches how many edges come with a backlog, and what each of them may push."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hub.credits import CreditLimits, Demand, credit_bytes_per_s, has_backlog
 from hub.registry import Registry
@@ -21,6 +23,15 @@ class Crowd:
     edges_with_backlog: int = 0
     credit: float | None = None
     _counted_at: float = float("-inf")
+    _behind: dict[str, float] = field(default_factory=dict)
+    """When each node with a backlog last told of it (monotonic): few, while all nodes are many."""
+
+    def heard(self, node_id: str, buffer: Mapping[str, Any], now: float) -> None:
+        """Take in what a beat says of a node's buffer."""
+        if has_backlog(buffer, self.limits):
+            self._behind[node_id] = now
+        else:
+            self._behind.pop(node_id, None)
 
     def credit_bytes_per_s(self, now: float) -> float | None:
         """How fast each edge may push its backlog at `now` (monotonic); None for no limit."""
@@ -37,14 +48,8 @@ class Crowd:
         return Demand(self.edges_with_backlog, seconds, store.waiting)
 
     def _count(self, now: float) -> int:
-        age_seconds_max = self.registry.interval_seconds * HEARD_INTERVALS_MAX
-        return sum(
-            self._heard_within(record.node_id, now, age_seconds_max)
-            and has_backlog(record.observation.data.get("buffer") or {}, self.limits)
-            for record in self.registry.records.values()
-            if record.observation is not None
-        )
-
-    def _heard_within(self, node_id: str, now: float, age_seconds_max: float) -> bool:
-        age = self.registry.age_seconds(node_id, now)
-        return age is not None and age <= age_seconds_max
+        age_seconds_max = self.registry.life.interval_seconds * HEARD_INTERVALS_MAX
+        gone = [node for node, at in self._behind.items() if now - at > age_seconds_max]
+        for node in gone:
+            del self._behind[node]
+        return len(self._behind)

@@ -1,34 +1,66 @@
 """How nodes and hubs look from outside: one place that turns records into what RPC and pages show."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from hub.gossip import HubRecord
+from hub.nodes.tombstones import has_come
+from hub.nodes.verdict import Verdict
 from hub.peers import Peer
 from hub.query.times import format_time
 from hub.registry import Registry
-from shared.merge import LABELS, NodeRecord
+from shared.liveness import NodeState
+from shared.merge import LABELS, REGISTERED, ROLE, UNIX_MS_MAX, NodeRecord
 
 PRIVATE_FACTS = frozenset({"key_sha256"})
 
 
 def time_of_ms(wall_ms: int | None) -> str | None:
-    """Unix milliseconds as RFC 3339 text."""
-    return None if wall_ms is None else format_time(wall_ms * 1_000_000)
+    """Unix milliseconds as RFC 3339 text; None also for what is no time, as rubbish in one record of
+    a peer may be: all others must still be shown."""
+    if wall_ms is None or not 0 <= wall_ms <= UNIX_MS_MAX:
+        return None
+    return format_time(wall_ms * 1_000_000)
 
 
-def describe_node(registry: Registry, record: NodeRecord, now: float) -> dict[str, Any]:
-    """One node as this hub sees it at `now` (monotonic)."""
-    seen, facts = record.observation, record.facts
+@dataclass(frozen=True, slots=True)
+class Now:
+    """One moment by both clocks: monotonic seconds, and Unix milliseconds."""
+
+    seconds: float
+    wall_ms: int
+
+    def time(self, seconds: float | None) -> str | None:
+        """A moment of the monotonic clock as RFC 3339 text."""
+        if seconds is None:
+            return None
+        return time_of_ms(round(self.wall_ms + (seconds - self.seconds) * 1000))
+
+    def before(self, age_seconds: float) -> str | None:
+        """So long ago, as RFC 3339 text."""
+        return self.time(self.seconds - age_seconds)
+
+
+def describe_node(registry: Registry, record: NodeRecord, now: Now) -> dict[str, Any]:
+    """One node as this hub sees it now.
+
+    `age_s` is how long ago any hub heard it, and `told_age_s` how old what is shown of it is.
+    """
+    seen, facts = registry.newest(record.node_id), record.facts
     data = seen.data if seen else {}
-    age = registry.age_seconds(record.node_id, now)
+    ages = registry.life.ages(record.node_id, now.seconds)
     return {
         "node_id": record.node_id,
-        "state": str(registry.state(record.node_id, now)),
+        **_describe_verdict(registry.life.verdict(record.node_id), now, has_come=has_come(record)),
+        "preferred_hub": registry.home_of(record.node_id) or None,
         "last_seen": time_of_ms(seen.last_seen_ms if seen else None),
         "last_seen_by": seen.hub_id if seen else None,
-        "age_s": None if age is None else round(age, 3),
+        "age_s": _seconds(min(ages.values(), default=None)),
+        "told_age_s": _seconds(registry.age_seconds(record.node_id, now.seconds)),
         "draining": registry.is_draining(record),
         "labels": record.intent_value(LABELS) or {},
+        "role": record.intent_value(ROLE) or None,
+        "registered": _registered(record),
         "facts": _public(facts.data) if facts else {},
         "load": data.get("load", {}),
         "buffer": data.get("buffer", {}),
@@ -36,8 +68,35 @@ def describe_node(registry: Registry, record: NodeRecord, now: float) -> dict[st
         "vms": data.get("vms", []),
         "incarnation": seen.incarnation if seen else 0,
         "beat": seen.beat if seen else 0,
-        "hubs": {hub: time_of_ms(heard.last_seen_ms) for hub, heard in record.heard.items()},
+        "hubs": {hub: now.before(age) for hub, age in sorted(ages.items())},
     }
+
+
+def _registered(record: NodeRecord) -> dict[str, Any] | None:
+    """By whom and when the node was registered; None for one that came by itself."""
+    told = record.intent_value(REGISTERED)
+    if not isinstance(told, dict):
+        return None
+    at_ms = told.get("at_ms")
+    return {"by": told.get("by"), "at": time_of_ms(at_ms) if isinstance(at_ms, int) else None}
+
+
+def _describe_verdict(verdict: Verdict | None, now: Now, *, has_come: bool) -> dict[str, Any]:
+    """What this hub says of a node, and by whose word."""
+    if verdict is None:
+        why = "this hub does not watch it" if has_come else "it is expected, and has not come yet"
+        verdict = Verdict(NodeState.UNKNOWN, "", now.seconds, why)
+    return {
+        "state": str(verdict.state),
+        "last_heard_by": verdict.observer or None,
+        "since": now.time(verdict.since),
+        "reason": verdict.reason or None,
+        "ends": now.time(verdict.ends_at),
+    }
+
+
+def _seconds(age_seconds: float | None) -> float | None:
+    return None if age_seconds is None else round(age_seconds, 3)
 
 
 def _public(facts: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +131,7 @@ def describe_peer(peer: Peer, now: float, wall_ms: int) -> dict[str, Any]:
         "lag_chunks": peer.lag_chunks if peer.answered_at is not None else None,
         "rtt_ms": peer.rtt_ms,
         "clock_offset_ms": peer.clock_offset_ms,
-        "error": peer.error or None,
+        "error": peer.error or peer.refusal or None,
     }
 
 

@@ -4,17 +4,16 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.accept import check_integrity, check_sender
-from hub.bodies import read_body
+from hub.bodies import JsonBytes, read_body
 from hub.crowd import Crowd
 from hub.links import Links, LinkSession
 from hub.mesh import Mesh
@@ -22,20 +21,23 @@ from hub.pull import Judged
 from hub.registry import Registry
 from hub.store.chunks import ChunkStore
 from hub.web.guard import status_of
+from hub.web.routes import RouteSpec
 from shared import beat as beats
 from shared.beat import Beat, BeatReply
 from shared.conf_report import Report, Wanted
 from shared.envelope import BATCH_BYTES_MAX, MEDIA_TYPE, read_batch
 from shared.errors import (
     BadInput,
+    Cloned,
     Refused,
+    Removed,
     Unavailable,
     Unreachable,
     UnsupportedType,
 )
 from shared.readers import NAME
-from shared.receipt import PushReply, Receipt, write_reply
-from shared.records import MIB
+from shared.receipt import Outcome, PushReply, Receipt, write_reply
+from shared.records import MIB, Chunk
 from shared.runtime import Runtime
 from shared.security import fingerprint, same_secret
 
@@ -45,6 +47,7 @@ BEAT_BYTES_MAX = 2 * MIB
 NODE_ID_HEADER = "x-headwater-node"
 NODE_KEY_HEADER = "x-headwater-node-key"
 MARK_HEADER = "x-headwater-mark"
+RUN_HEADER = "x-headwater-run"
 
 
 def mark_of(headers: Mapping[str, str], epoch: str) -> int:
@@ -60,6 +63,35 @@ def mark_of(headers: Mapping[str, str], epoch: str) -> int:
 
 def _nobody(beat: Beat) -> None:
     """Nobody listens."""
+
+
+def _no_hint(beat: Beat, now: float) -> str | None:
+    """This hub gives no hints."""
+    return None
+
+
+def _no_push(node_id: str, now: float) -> None:
+    """Nobody counts."""
+
+
+def _no_address(node_id: str, address: str) -> None:
+    """Nobody notes from where nodes come."""
+
+
+def _no_clone(node_id: str, epoch: str, reason: str) -> None:
+    """Nobody tells of clones."""
+
+
+def _all_welcome(node_id: str) -> Removed | None:
+    """Nobody was removed."""
+
+
+def _no_copy(beat: Beat, address: str) -> Cloned | None:
+    """Nobody looks for copies."""
+
+
+def _no_copy_known(node_id: str, run: str) -> Cloned | None:
+    """Nobody looks for copies."""
 
 
 def _no_settings(node_id: str, report: Report) -> Wanted | None:
@@ -82,33 +114,60 @@ class EdgeDoors:
     heard: Callable[[Beat], None] = _nobody
     settings: Callable[[str, Report], Wanted | None] = _no_settings
     """Notes what an edge says of its settings, and returns which it should have."""
+    hint: Callable[[Beat, float], str | None] = _no_hint
+    """Says to which hub an edge should go: empty for none, None when this hub gives no hints."""
+    pushed: Callable[[str, float], None] = _no_push
+    """Told of each batch that an edge pushed here."""
+    refusal: Callable[[str], Removed | None] = _all_welcome
+    """Why a node is sent away that a person has removed; None for all others."""
+    refusal_of_beat: Callable[[str], Removed | None] = _all_welcome
+    """The same for a beat, which is also how a removed node asks to come back."""
+    copy_of_beat: Callable[[Beat, str], Cloned | None] = _no_copy
+    """Why a beat is refused that comes from a copy of a node that lives; told with its address."""
+    copy_known: Callable[[str, str], Cloned | None] = _no_copy_known
+    """The same for all else that a run of a node sends."""
+    cloned: Callable[[str, str, str], None] = _no_clone
+    """Told of each chunk that was refused since this hub holds another life of its log."""
+    seen_from: Callable[[str, str], None] = _no_address
+    """Told of the address that each beat of a node came from."""
+
+    def routes(self) -> Sequence[RouteSpec]:
+        """Where edges call; their links are sockets, and not among them."""
+        return [
+            RouteSpec("/edge/heartbeat", ("POST",), "edge", self.heartbeat),
+            RouteSpec("/edge/batches", ("POST",), "edge", self.batches),
+        ]
 
     async def heartbeat(self, request: Request) -> Response:
         """Take in a beat and answer with what this hub holds of the node's log."""
         beat = beats.read_beat(await read_body(request, BEAT_BYTES_MAX))
-        node_id = self.authentic(request.headers)
+        node_id, key = self._recognised(request.headers)
         if beat.node_id != node_id:
             raise Refused(f"{node_id} sent a heartbeat for {beat.node_id}: refused")
-        key = fingerprint(request.headers[NODE_KEY_HEADER])
-        beat = msgspec.structs.replace(beat, facts={**beat.facts, "key_sha256": key})
+        _send_away(self.refusal_of_beat(node_id))
+        _send_away(self.copy_of_beat(beat, request.client.host if request.client else ""))
+        beat.facts["key_sha256"] = key  # The beat is ours alone: it was read just now.
         now = asyncio.get_running_loop().time()
-        self.registry.hear(beat, now, self.runtime.wall_ms())
-        self.mesh.tell_soon()
+        due_seconds = self.registry.hear(beat, now, self.runtime.wall_ms())
         self.heard(beat)
+        self.crowd.heard(node_id, beat.buffer, now)
+        if request.client is not None:
+            self.seen_from(node_id, request.client.host)
         self.counters["heartbeats"] += 1
         log_key = (node_id, beat.epoch)
         have, proofs = await self.store.proven(log_key, mark_of(request.headers, beat.epoch))
         reply = BeatReply(
             self.hub_id,
-            self.registry.interval_seconds,
+            due_seconds,
             have.to_wire(),
             (self.store.safe(log_key) & have).to_wire(),
             self.mesh.peers.named(),
             proofs,
             self.crowd.credit_bytes_per_s(now),
             self.settings(node_id, beat.conf),
+            self.hint(beat, now),
         )
-        return Response(beats.write(reply), media_type="application/json")
+        return JsonBytes(beats.write(reply))
 
     async def batches(self, request: Request) -> Response:
         """Take in chunks of the node's own log; the answer comes after the commit."""
@@ -139,30 +198,38 @@ class EdgeDoors:
     ) -> PushReply:
         """Judge and keep a batch of a node's own log; returns after the commit.
 
-        Raises BadInput, TooLarge, Refused, Unavailable or sqlite3.Error.
+        Raises BadInput, TooLarge, Refused, Removed, Cloned, Unavailable or sqlite3.Error.
         """
+        _send_away(self.refusal(node_id) or self.copy_known(node_id, _run_of(headers)))
         batch = read_batch(wire)
         check_sender(batch.chunks, node_id)
         await self.runtime.offload(lambda: check_integrity(batch.chunks))
         receipt = await self.store.accept(batch.name, batch.chunks, sender)
-        self._count(receipt)
+        self._count(receipt, batch.chunks)
         key = (receipt.origin, receipt.epoch)
         have, proofs = await self.store.proven(key, mark_of(headers, receipt.epoch))
         safe = self.store.safe(key) & have
-        credit = self.crowd.credit_bytes_per_s(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self.pushed(node_id, now)
+        credit = self.crowd.credit_bytes_per_s(now)
         return PushReply(self.hub_id, receipt, have.to_wire(), safe.to_wire(), proofs, credit)
 
-    def _count(self, receipt: Receipt) -> None:
+    def _count(self, receipt: Receipt, chunks: Sequence[Chunk]) -> None:
         self.counters["batches"] += 1
+        records = {chunk.header.seq: chunk.header.records for chunk in chunks}
         for outcome in receipt.outcomes:
             self.counters[f"chunks_{outcome.outcome}"] += 1
+            if outcome.outcome is Outcome.ACCEPTED:
+                self.counters["records_accepted"] += records.get(outcome.seq, 0)
             if outcome.reason.startswith("cloned_origin"):
                 self.counters["chunks_cloned_origin"] += 1
+                self.cloned(receipt.origin, receipt.epoch, outcome.reason)
 
     async def link(self, socket: WebSocket) -> None:
         """Keep the node's link until it ends."""
         try:
             node_id = self.authentic(socket.headers)
+            _send_away(self.refusal(node_id) or self.copy_known(node_id, _run_of(socket.headers)))
         except (BadInput, Refused) as error:
             log.warning("link: %s", error)
             await socket.close(4403, str(error)[:100])
@@ -172,15 +239,29 @@ class EdgeDoors:
 
     def authentic(self, headers: Any) -> str:
         """The node behind a request. The first key that comes for a name is the name's key."""
+        return self._recognised(headers)[0]
+
+    def _recognised(self, headers: Any) -> tuple[str, str]:
+        """The node, and the fingerprint of its key."""
         node_id, key = headers.get(NODE_ID_HEADER, ""), headers.get(NODE_KEY_HEADER, "")
         if not node_id or not key:
             raise BadInput(f"edges name themselves with {NODE_ID_HEADER} and {NODE_KEY_HEADER}")
         if not NAME.fullmatch(node_id):
             raise BadInput(f"{node_id[:80]!r} is not the name of a node")
-        known = self.registry.key_fingerprint(node_id)
-        if known is not None and not same_secret(fingerprint(key), known):
+        known, given = self.registry.key_fingerprint(node_id), fingerprint(key)
+        if known is not None and not same_secret(given, known):
             raise Refused(f"the key is not that of {node_id}: another machine has this name")
-        return str(node_id)
+        return str(node_id), given
+
+
+def _run_of(headers: Mapping[str, str]) -> str:
+    """The run of the agent that asks; empty for an older one, which names none."""
+    return headers.get(RUN_HEADER, "")
+
+
+def _send_away(why: Refused | None) -> None:
+    if why is not None:
+        raise why
 
 
 @dataclass(slots=True)

@@ -9,9 +9,11 @@ from typing import Any
 
 from hub import params
 from hub.calls import DEADLINE_SECONDS, DEADLINE_SECONDS_MAX, HOP_RESERVE, Calls
-from hub.describe import describe_node, describe_peer, describe_self, time_of_ms
+from hub.describe import Now, describe_node, describe_peer, describe_self, time_of_ms
 from hub.gossip import HubRecord
 from hub.mesh import Mesh
+from hub.nodes.enrolment import way_back
+from hub.nodes.tombstones import removal_of
 from hub.peers import Peer
 from hub.registry import Registry
 from hub.standing import describe_standing
@@ -21,6 +23,8 @@ from shared.errors import RpcError
 from shared.merge import DRAINING, LABELS, NodeRecord
 from shared.runtime import Runtime
 
+NODES_AT_ONCE = 1000
+DESCRIBED_AT_ONCE = 200  # Some ten milliseconds: a hub that stands still for long counts as dead.
 DRAIN_MARGIN_SECONDS = 15.0
 
 
@@ -46,20 +50,34 @@ class Fleet:
         record = self.registry.records.get(node_id)
         if record is None:
             raise RpcError("not_found", f"no node is called {node_id}", {"node": node_id})
+        removal = removal_of(record)
+        if removal is not None:
+            raise RpcError("not_found", way_back(node_id, removal), {"node": node_id})
         return record
 
     async def node_list(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Every node that this hub knows."""
         params.read(params.Nothing, raw)
-        now = asyncio.get_running_loop().time()
-        nodes = [describe_node(self.registry, record, now) for record in self.registry.present()]
-        return {"items": nodes}
+        return {"items": await self._nodes()}
+
+    async def _nodes(self) -> list[dict[str, Any]]:
+        """All nodes; the event loop gets its turn meanwhile."""
+        now, items = self.now(), list[dict[str, Any]]()
+        for number, record in enumerate(self.registry.present(), 1):
+            items.append(describe_node(self.registry, record, now))
+            if number % DESCRIBED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+                now = self.now()  # Nodes have beaten meanwhile: no age is below zero.
+        return items
+
+    def now(self) -> Now:
+        """This moment."""
+        return Now(asyncio.get_running_loop().time(), self.runtime.wall_ms())
 
     async def node_get(self, raw: dict[str, Any]) -> dict[str, Any]:
         """One node."""
         wanted = params.read(params.OfNode, raw)
-        now = asyncio.get_running_loop().time()
-        return describe_node(self.registry, self.node(wanted.node), now)
+        return describe_node(self.registry, self.node(wanted.node), self.now())
 
     async def node_drain(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Ask that a node takes no new work; `edge.drain` empties its buffer."""
@@ -79,8 +97,7 @@ class Fleet:
     async def _set(self, node_id: str, field: str, value: object) -> dict[str, Any]:
         self.node(node_id)
         await self.intend(node_id, field, value)
-        now = asyncio.get_running_loop().time()
-        return describe_node(self.registry, self.node(node_id), now)
+        return describe_node(self.registry, self.node(node_id), self.now())
 
     async def hub_list(self, raw: dict[str, Any]) -> dict[str, Any]:
         """This hub and its peers."""
@@ -90,11 +107,26 @@ class Fleet:
     def _hubs(self) -> list[dict[str, Any]]:
         now, wall_ms = asyncio.get_running_loop().time(), self.runtime.wall_ms()
         peers = [
-            {**describe_peer(peer, now, wall_ms), "replication": self._standing(peer, now)}
+            {
+                **describe_peer(peer, now, wall_ms),
+                "away": self._away(peer, now, wall_ms),
+                "replication": self._standing(peer, now),
+            }
             for peer in self.mesh.peers.by_url.values()
         ]
         hubs = [describe_self(self.describe(), wall_ms), *peers]
         return sorted(hubs, key=lambda hub: str(hub["hub_id"]))
+
+    def _away(self, peer: Peer, now: float, wall_ms: int) -> dict[str, Any] | None:
+        """Why a peer is away by plan and until when; None for one that means to be here."""
+        hold, moment = self.mesh.peers.hold_of(peer.hub_id), Now(now, wall_ms)
+        if hold is None:
+            return None
+        return {
+            "since": moment.time(hold.began_at),
+            "ends": moment.time(hold.ends_at),
+            "reason": hold.reason,
+        }
 
     def _standing(self, peer: Peer, now: float) -> dict[str, Any]:
         """How pulling from a peer goes."""
@@ -104,16 +136,15 @@ class Fleet:
     async def hub_status(self, raw: dict[str, Any]) -> dict[str, Any]:
         """How this hub is."""
         params.read(params.Nothing, raw)
-        now, mine = asyncio.get_running_loop().time(), self.describe()
-        nodes = [describe_node(self.registry, record, now) for record in self.registry.present()]
-        wall_ms = self.runtime.wall_ms()
+        mine, wall_ms = self.describe(), self.runtime.wall_ms()
+        nodes, vms = await self._count()
         return {
             **describe_self(mine, wall_ms),
             "cluster_id": self.cluster_id,
             "isolated": self.mesh.peers.is_isolated,
             "started": time_of_ms(mine.started_ms),
-            "nodes": dict(Counter(node["state"] for node in nodes)),
-            "vms": dict(Counter(vm.get("state", "") for node in nodes for vm in node["vms"])),
+            "nodes": dict(nodes),
+            "vms": dict(vms),
             "disk_free_bytes": self.upkeep.disk.state.room.free_bytes,
             "disk": self.upkeep.disk.to_wire(),
             "index": self.upkeep.state.index,
@@ -128,16 +159,17 @@ class Fleet:
             **{name: tell() for name, tell in self.in_status.items()},
         }
 
-    async def hub_forget(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """Drop a hub that will not come back, so that nothing waits for its copy."""
-        wanted = params.read(params.OfHub, raw)
-        peer = self.mesh.peers.by_id(wanted.hub) or self.mesh.peers.by_url.get(wanted.hub)
-        if peer is None:
-            raise RpcError("not_found", f"no peer is called {wanted.hub}")
-        if peer.state(asyncio.get_running_loop().time()) == "alive":
-            raise RpcError("invalid_state", f"{wanted.hub} is alive: stop it first")
-        await self.mesh.forget(peer)
-        return {"forgotten": peer.key}
+    async def _count(self) -> tuple[Counter[str], Counter[str]]:
+        """How many nodes and machines are in each state; the event loop gets its turn meanwhile."""
+        nodes, vms = Counter[str](), Counter[str]()
+        for number, record in enumerate(self.registry.present(), 1):
+            nodes[str(self.registry.state(record.node_id))] += 1
+            seen = self.registry.newest(record.node_id)
+            machines = seen.vms if seen else ()
+            vms.update(str(each.get("state", "")) for each in machines if isinstance(each, dict))
+            if number % NODES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return nodes, vms
 
     async def edge_buffer(self, raw: dict[str, Any]) -> dict[str, Any]:
         """What a node's buffer holds, asked of the node itself."""

@@ -51,8 +51,12 @@ class Ground:
     edges: EdgeDoors
     keeper: Keeper
     crowd: Crowd
+    on_verdict: list[Callable[[str, str, str], None]] = field(default_factory=list)
+    """Who is told when this hub's verdict on a node changes: node, state, reason."""
     in_status: dict[str, Callable[[], Any]] = field(default_factory=dict)
     """What parts add to the answer of hub.status, by name."""
+    in_gauges: list[Callable[[], Mapping[str, float]]] = field(default_factory=list)
+    """What parts add to the metrics, by names that hub.exposition explains."""
 
     @property
     def hub_id(self) -> str:

@@ -1,6 +1,7 @@
 """The doors for those who watch over a hub: is it alive, is it ready, and what has it counted."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,6 +21,8 @@ class HealthDoors:
     disk: DiskWatch
     peers: Peers
     metrics: CollectorRegistry
+    prepare: Callable[[], Awaitable[object]]
+    """Counts what takes too long to be counted while metrics are written."""
 
     def routes(self) -> list[RouteSpec]:
         """The doors, with who may use them."""
@@ -44,5 +47,6 @@ class HealthDoors:
         return Response(said, media_type="text/plain")
 
     async def _metrics(self, request: Request) -> Response:
+        await self.prepare()
         body = generate_latest(self.metrics)
         return Response(body, media_type="text/plain; version=1.0.0; charset=utf-8")

@@ -13,7 +13,7 @@ from hub.answers import build_answers
 from hub.audit import Audit
 from hub.calls import Calls
 from hub.changes import Changes
-from hub.config import HubConfig
+from hub.config import HubConfig, life_limits
 from hub.credits import CreditLimits
 from hub.crowd import Crowd
 from hub.edge_doors import EdgeDoors
@@ -23,6 +23,7 @@ from hub.gossip import HubRecord
 from hub.ground import Ground
 from hub.health import HealthDoors
 from hub.links import Links
+from hub.loading import load_nodes
 from hub.mesh import Mesh
 from hub.methods import method_table
 from hub.otlp_doors import otlp_routes
@@ -30,6 +31,7 @@ from hub.own import build_own
 from hub.part import Part
 from hub.parts import build_parts
 from hub.peer_doors import PeerDoors
+from hub.peer_watch import FROM_HEADER, watched
 from hub.peers import Peers
 from hub.pull import Pulls
 from hub.registry import Registry
@@ -38,7 +40,7 @@ from hub.rest import rest_routes
 from hub.rpc import Rpc
 from hub.saving import Saving
 from hub.stamps import Stamps
-from hub.store import hub_table
+from hub.store import gossip_table, hub_table
 from hub.store.chunks import ChunkStore
 from hub.store.files import StoreFiles, open_files
 from hub.store.hub_table import StoredPeer
@@ -68,7 +70,9 @@ class Hub:
         self.counters: Counter[str] = Counter()
         self.clock = HybridClock(config.hub_id)
         began_at = asyncio.get_running_loop().time()
-        self.registry = Registry(config.hub_id, began_at, self.clock)
+        self._instance = runtime.token_hex(8)
+        limits = life_limits(config)
+        self.registry = Registry(config.hub_id, began_at, self.clock, limits, self._instance)
         self.saving = Saving(self.registry, files.database, runtime)
         self.store = ChunkStore(files, runtime, SafeLedger(config.copies))
         self.peers = Peers(config.hub_id, config.url)
@@ -76,7 +80,6 @@ class Hub:
         self.changes = Changes(self.registry, self.store, self.peers)
         self.client: HttpClient = runtime.http()
         self._started_ms = runtime.wall_ms()
-        self._instance = runtime.token_hex(8)
         self.stamps = Stamps(self.clock, files.database, runtime)
         self.parts: list[Part] = []
         self.store_epoch = ""
@@ -100,10 +103,11 @@ class Hub:
     async def _load(self) -> None:
         fresh = self.runtime.token_hex(8)
         write = self._database.write
-        self.store_epoch = await write(lambda db: hub_table.meta(db, "store_epoch", fresh))
+        inode = self._files.inode
+        self.store_epoch = await write(lambda db: hub_table.store_life(db, inode, fresh))
         self._incarnation = await write(hub_table.next_incarnation)
         await self.stamps.load()
-        self.registry.load(await write(hub_table.load_nodes))
+        await self._load_nodes()
         self.peers.learn(self.config.peers, configured=True)
         for stored in await write(hub_table.load_peers):
             self._recall(stored)
@@ -115,6 +119,15 @@ class Hub:
         await self.store.open()
         await self.upkeep.mender.open()
 
+    async def _load_nodes(self) -> None:
+        """Begin a life, which is on disk before anything of it is told, with the records of the last."""
+        write = self._database.write
+        life = await write(lambda db: gossip_table.begin_life(db, self.store_epoch))
+        cluster = derive(self.config.cluster_key, "cluster id")[:16]
+        unreadable = await load_nodes(self.registry, self._database, self.runtime, life, cluster)
+        for node_id, reason in unreadable.items():
+            log.error("the record of node %s cannot be read: %s", node_id, reason)
+
     def _recall(self, stored: StoredPeer) -> None:
         """Take up with a peer where we were when we stopped."""
         self.peers.learn([stored.url])
@@ -125,10 +138,10 @@ class Hub:
         self.store.ledger.peers[stored.hub_id] = stored.confirmed_arrival
 
     def _build(self) -> None:
-        headers = {"authorization": f"Bearer {self.config.cluster_key}"}
+        key, hub_id = self.config.cluster_key, self.config.hub_id
+        headers = {"authorization": f"Bearer {key}", FROM_HEADER: hub_id}
         self.mesh = Mesh(
             self.peers,
-            self.registry,
             self.store,
             self.runtime,
             self.client,
@@ -233,6 +246,7 @@ class Hub:
         )
         self.parts = build_parts(ground)
         self.fleet.in_status = ground.in_status
+        self._in_gauges = ground.in_gauges
         for part in self.parts:
             for section in part.sections():
                 self.mesh.sections.add(section)
@@ -248,8 +262,10 @@ class Hub:
             self.runtime,
             self.counters,
             self.describe,
+            self._in_gauges,
         )
-        self.health = HealthDoors(self.stopping, self.upkeep.disk, self.peers, self.own.registry)
+        disk, registry = self.upkeep.disk, self.own.registry
+        self.health = HealthDoors(self.stopping, disk, self.peers, registry, self.audit.count)
         self.tail = TailDoor(
             StoreTailSource(self.store),
             self.runtime.offload,
@@ -280,7 +296,7 @@ class Hub:
             __version__,
             self._instance,
             self._started_ms,
-            nodes=len(self.registry.records),
+            nodes=len(self.registry.life.watched),
             links=len(self.links.sessions),
             chunks=self.store.chunks,
             records=self.store.records,
@@ -290,22 +306,20 @@ class Hub:
 
     async def intend(self, node_id: str, field: str, value: object) -> None:
         """Record what a person wants of a node; returns once it is on disk."""
+        await self.stamps.ahead()
         now = asyncio.get_running_loop().time()
         self.registry.intend(node_id, field, value, self.runtime.wall_ms(), now)
-        record = self.registry.records[node_id]
         await self.stamps.settle()
-        await self._database.write(lambda db: hub_table.save_nodes(db, [record]))
-        self.mesh.tell_soon()
+        await self.saving.save()
 
     async def run(self) -> None:
         """Keep everything going, for ever; cancel to stop."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.mesh.run())
-            tasks.create_task(self.pulls.run())
+            for run in (self.mesh.run, self.pulls.run, self.upkeep.run, self.own.run):
+                tasks.create_task(run())
             tasks.create_task(repeat("saving nodes", self.saving.save, self.runtime.rng))
             tasks.create_task(repeat("forgetting receipts", self.saving.prune, self.runtime.rng))
-            tasks.create_task(self.upkeep.run())
-            tasks.create_task(self.own.run())
+            tasks.create_task(repeat("adding up ledgers", self.audit.count, self.runtime.rng))
             for part in self.parts:
                 tasks.create_task(part.run())
             if self.answers.pool is not None:
@@ -342,23 +356,18 @@ class Hub:
 
     def route_table(self) -> list[RouteSpec]:
         """Every HTTP path of this hub but the pages, with who may use it."""
-        edge, peer = self.edge_doors, self.peer_doors
         return [
             *self.health.routes(),
             *otlp_routes(self.own.otlp),
             *rest_routes(self.rpc.call, self.config.hub_id, self.stopping),
             RouteSpec("/rpc", ("POST",), "admin", self.rpc.endpoint),
-            RouteSpec("/edge/heartbeat", ("POST",), "edge", edge.heartbeat),
-            RouteSpec("/edge/batches", ("POST",), "edge", edge.batches),
-            RouteSpec("/peer/gossip", ("POST",), "peer", peer.gossip),
-            RouteSpec("/peer/have", ("POST",), "peer", peer.have),
-            RouteSpec("/peer/vector", ("POST",), "peer", peer.vector),
-            RouteSpec("/peer/chunks", ("POST",), "peer", peer.chunks),
-            RouteSpec("/peer/fates", ("POST",), "peer", peer.fates),
-            RouteSpec("/peer/call", ("POST",), "peer", peer.call),
-            RouteSpec("/peer/ledger", ("POST",), "peer", peer.ledger),
-            *(route for part in self.parts for route in part.routes()),
+            *self.edge_doors.routes(),
+            *watched(self._part_routes(), self.mesh.witness),
         ]
+
+    def _part_routes(self) -> list[RouteSpec]:
+        parts = (route for part in self.parts for route in part.routes())
+        return [*self.peer_doors.routes(), *parts]
 
     def routes(self, pages: Sequence[RouteSpec] = ()) -> list[Route | WebSocketRoute]:
         """All routes, guarded."""

@@ -1,39 +1,58 @@
-"""Keeps this hub and its peers in step: node records each second, chunks as soon as they arrive."""
+"""Keeps this hub and its peers in touch: word of themselves each second, chunks as soon as they arrive."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from hub import gossip
 from hub.gossip import Gossip, HubRecord
 from hub.lag import LagEvent
 from hub.peering.clock_samples import Echo
+from hub.peering.doubles import Doubles, two_of
+from hub.peering.refusals import Double
 from hub.peering.sections import Sections
-from hub.peering.witness import Witnesses
+from hub.peering.witness import Refusal, Witnesses
 from hub.peers import Peer, Peers
 from hub.pulling import Puller
 from hub.questions import Questions
-from hub.registry import Registry
 from hub.store.chunks import ChunkStore
 from hub.store.hub_table import StoredPeer
 from hub.sweep import Sweeper
 from shared.envelope import BATCH_BYTES_MAX
-from shared.errors import BadInput, HeadwaterError, Unreachable
-from shared.merge import NodeRecord
+from shared.errors import BadInput, HeadwaterError, Refused, Unreachable
 from shared.runtime import HttpClient, HttpReply, Runtime
 from shared.tasks import Bell
 
 log = logging.getLogger(__name__)
 
+GOSSIP_PATH = "/peer/gossip"
 GOSSIP_SECONDS = 1.0
 COALESCE_SECONDS = 0.03
 FAILURES_WORTH_A_WORD = 3  # Hubs that start together miss each other once.
 GOSSIP_TIMEOUT_SECONDS = 3.0
 
+REFUSING = frozenset({400, 401, 403, 408, 410, 413, 415})
+"""Statuses by which a hub says that it will never take what it was told."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A refusal in the form of RFC 9457."""
+
+    detail: Annotated[str, Meta(max_length=4000)]
+
 
 def _nobody(peer: str, seconds: float) -> None:
     """Nobody listens."""
+
+
+def _all_may(hub: str) -> str:
+    """Nobody was sent away."""
+    return ""
 
 
 @dataclass(slots=True)
@@ -41,7 +60,6 @@ class Mesh:
     """The loops of one hub towards its peers."""
 
     peers: Peers
-    registry: Registry
     store: ChunkStore
     runtime: Runtime
     client: HttpClient
@@ -50,10 +68,13 @@ class Mesh:
     save_peer: Callable[[StoredPeer], Awaitable[None]]
     drop_peer: Callable[[str], Awaitable[None]]
     on_lag: LagEvent = _nobody
+    refusal: Callable[[str], str] = _all_may
+    """Why a hub may not take part in this mesh; empty when it may."""
     puller: Puller = field(init=False)
     sweeper: Sweeper = field(init=False)
     sections: Sections = field(default_factory=Sections)
     witness: Witnesses = field(default_factory=Witnesses)
+    doubles: Doubles = field(default_factory=Doubles)
     _bells: dict[str, Bell] = field(default_factory=dict)
     _remembered: set[str] = field(default_factory=set)
     _tasks: asyncio.TaskGroup | None = None
@@ -62,6 +83,8 @@ class Mesh:
         questions = Questions(self.peers, self.post)
         self.puller = Puller(self.peers, self.store, self.runtime, questions, self.save_peer)
         self.sweeper = Sweeper(self.peers, self.store, self.runtime, self.puller)
+        self.sections.on_refused = self.witness.refused
+        self.sections.on_accepted = self.witness.accepted
 
     async def run(self) -> None:
         """Keep in step with every peer, known now or learned later, for ever."""
@@ -81,6 +104,7 @@ class Mesh:
 
     def meet(self, named: dict[str, str]) -> None:
         """Learn of hubs that a peer knows, or of a peer that spoke to us first."""
+        named = {hub: url for hub, url in named.items() if not self.refusal(hub)}
         for peer in self.peers.learn_named(named):
             log.info("learned of a peer at %s", peer.url)
             self._reach(peer)
@@ -90,14 +114,14 @@ class Mesh:
         for bell in self._bells.values():
             bell.ring()
 
-    # ---- node records
+    # ---- word of hubs
 
     async def _gossip_with(self, peer: Peer) -> None:
         bell = self._bells[peer.url]
         failures = 0
         while self.peers.by_url.get(peer.url) is peer:
             try:
-                more = await self._exchange(peer)
+                await self._exchange(peer)
                 failures = 0
             except HeadwaterError as error:
                 failures += 1
@@ -106,7 +130,7 @@ class Mesh:
                 peer.error = str(error)
                 await asyncio.sleep(GOSSIP_SECONDS)  # Changes wait: it does not hear us now.
             else:
-                if not more and await bell.wait(GOSSIP_SECONDS):
+                if await bell.wait(GOSSIP_SECONDS):
                     await asyncio.sleep(COALESCE_SECONDS)
             self._look_at_lag(peer)
 
@@ -120,27 +144,23 @@ class Mesh:
         log.warning("%s %s: %d chunks, %.0f s", state, peer.key, lag.chunks, seconds)
         self.on_lag(peer.key, seconds)
 
-    async def _exchange(self, peer: Peer) -> bool:
-        """One push and pull; returns whether either side has more to tell right away."""
-        records, through = peer.exchange.page_for_peer(self.registry)
-        has_met = bool(peer.exchange.instance)
-        answer = await self._ask(peer, records, through)
-        self._take(peer, answer, told=through if has_met else None)
+    async def _exchange(self, peer: Peer) -> None:
+        """Tell a peer of ourselves, and hear of it."""
+        self._take(peer, await self._ask(peer))
         if peer.hub_id and peer.hub_id not in self._remembered:
             # A hub that forgot its peers would call safe what only it has.
             self._remembered.add(peer.hub_id)
             await self.puller.remember(peer)
-        return gossip.PAGE_RECORDS in (len(records), len(answer.records))
 
-    async def _ask(self, peer: Peer, records: list[NodeRecord], through: int) -> Gossip:
+    async def _ask(self, peer: Peer) -> Gossip:
         """Say what we know and hear the answer, which is told to the witness before anybody uses it."""
         loop, wall = asyncio.get_running_loop(), self.runtime.wall_ns
         sent_at, sent_ns = loop.time(), wall()
-        message = self._message(peer, records, through, sent_at)
+        message = self._message(peer.hub_id, sent_at)
         self.witness.sent(peer, sent_at)
         try:
             body = gossip.write(message)
-            reply = await self.post(peer, "/peer/gossip", body, GOSSIP_TIMEOUT_SECONDS)
+            reply = await self.post(peer, GOSSIP_PATH, body, GOSSIP_TIMEOUT_SECONDS)
             answer = gossip.read(reply.body)
         except HeadwaterError as error:
             self.witness.failed(peer, sent_at, loop.time(), error)
@@ -148,45 +168,40 @@ class Mesh:
         now, theirs_ms = loop.time(), answer.received_ms or answer.wall_ms
         echo = Echo(sent_at, now, sent_ns / 1e6, wall() / 1e6, theirs_ms, answer.wall_ms)
         peer.rtt_ms = round((now - sent_at) * 1000, 2)
+        self._look_for_double(answer.sender, sent_at, now)
         self.witness.answered(peer, echo, answer)
         return answer
 
-    def _message(self, peer: Peer, records: list[NodeRecord], through: int, now: float) -> Gossip:
+    def _look_for_double(self, sender: HubRecord, sent_at: float, now: float) -> None:
+        """See whether somebody else speaks under the name of the hub that answered."""
+        if sender.hub_id == self.peers.own_id:
+            if sender.instance != self.describe().instance:
+                self.witness.refused(sender.hub_id, GOSSIP_PATH, _called_alike(sender.hub_id), now)
+        elif self.doubles.answered(sender.hub_id, sender.instance, sent_at):
+            error = Double(sender.hub_id, two_of(sender.hub_id))
+            self.witness.refused(sender.hub_id, GOSSIP_PATH, error, now)
+
+    def _message(self, to: str, now: float, received_ms: int = 0) -> Gossip:
+        sections = self.sections.of_mine(to, now)
         return Gossip(
             self.describe(),
-            peer.exchange.instance,
-            peer.exchange.heard_through,
-            through,
-            records,
             self.peers.named(),
             self.runtime.wall_ms(),
-            sections=self.sections.of_mine(peer.hub_id, now),
+            received_ms=received_ms,
+            sections=sections,
         )
 
-    def _take(self, peer: Peer, answer: Gossip, told: int | None) -> None:
+    def _take(self, peer: Peer, answer: Gossip) -> None:
         now = asyncio.get_running_loop().time()
         if not self._identify(peer, answer.sender):
             return
-        restarted = peer.exchange.instance != answer.sender.instance
-        peer.exchange.meet(answer.sender.instance)
-        if told is not None and not restarted:
-            peer.exchange.told(told)
-        self._merge(answer, now)
-        peer.exchange.heard(answer.through)
+        self.sections.take(answer.sections, answer.sender.hub_id, now)
         standing = self.puller.standing(peer)
         peer.answered_at, peer.error = now, standing.trouble
         peer.record = answer.sender
         peer.head_arrival = answer.sender.head_arrival
         standing.lag.heard(peer.head_arrival, now)
         self.meet(answer.peers)
-
-    def _merge(self, message: Gossip, now: float) -> None:
-        hub_id = message.sender.hub_id
-        records = self.witness.let_in(message.records, hub_id, now)
-        changed = [self.registry.apply(record, now) for record in records]
-        self.sections.take(message.sections, hub_id, now)
-        if any(changed):
-            self.tell_soon()
 
     def _identify(self, peer: Peer, record: HubRecord) -> bool:
         """Tie an address to the hub behind it; False when the address is of no further use."""
@@ -196,10 +211,16 @@ class Mesh:
                 self._drop(peer)  # Our own address under another name.
                 return False
             raise BadInput(f"the hub at {peer.url} also calls itself {mine.hub_id}: rename one")
+        if text := self.refusal(record.hub_id):
+            log.warning("%s is passed over: %s", peer.url, text)
+            self._drop(peer)
+            return False
         if peer.hub_id != record.hub_id:
             self.store.ledger.peers.pop(peer.key, None)
             peer.hub_id = record.hub_id
             self.store.ledger.peers.setdefault(peer.hub_id, 0)
+        for left in self.peers.left_behind(peer):
+            self._drop(left)
         double = self.peers.other_with_id(peer)
         if double is not None:
             self._drop(double if peer.configured else peer)
@@ -215,8 +236,9 @@ class Mesh:
         self.peers.forget(peer)
         self.puller.forget(peer)
         self.sweeper.forget(peer)
-        self.sections.forget(peer.hub_id)
         self.witness.forgot(peer)
+        if peer.hub_id and self.peers.by_id(peer.hub_id) is None:
+            self.doubles.forget(peer.hub_id)
 
     async def forget(self, peer: Peer) -> None:
         """Drop a peer that will not come back."""
@@ -234,23 +256,20 @@ class Mesh:
             self.runtime.wall_ms(),
         )
         if message.sender.hub_id == mine.hub_id and message.sender.instance != mine.instance:
-            raise BadInput(f"this hub is called {mine.hub_id} too: rename one of us")
+            raise _called_alike(mine.hub_id)
+        self.check_admitted(message.sender.hub_id)
+        self.doubles.heard(message.sender.hub_id, message.sender.instance, now)
         self.witness.heard(message, now, received_ms)
-        self._merge(message, now)
+        self.sections.take(message.sections, message.sender.hub_id, now)
         self.meet({message.sender.hub_id: message.sender.url})
-        since = message.since if message.since_instance == mine.instance else 0
-        records, through = self.registry.changed_since(since, gossip.PAGE_RECORDS)
-        return Gossip(
-            mine,
-            message.sender.instance,
-            message.through,
-            through,
-            records,
-            self.peers.named(),
-            self.runtime.wall_ms(),
-            received_ms=received_ms,
-            sections=self.sections.of_mine(message.sender.hub_id, now),
-        )
+        for peer in self.peers.of(message.sender.hub_id, message.sender.url):
+            peer.spoke_at = now
+        return self._message(message.sender.hub_id, now, received_ms)
+
+    def check_admitted(self, hub_id: str) -> None:
+        """Raise Refused for a hub that was sent away."""
+        if text := self.refusal(hub_id):
+            raise Refused(text)
 
     # ---- messages
 
@@ -262,18 +281,35 @@ class Mesh:
         seconds: float,
         *,
         reply_bytes_max: int = BATCH_BYTES_MAX,
+        media_type: str = "application/json",
     ) -> HttpReply:
         """The reply of a peer to a message; raises Unreachable when there is none but an error."""
         reply = await self.client.request(
             "POST",
             f"{peer.url}{path}",
             body=body,
-            headers={**self.headers, "content-type": "application/json"},
+            headers={**self.headers, "content-type": media_type},
             timeout_seconds=seconds,
             reply_bytes_max=reply_bytes_max,
         )
         if reply.status != 200:
             text = reply.body[:200].decode("utf-8", "replace").strip()
             reason = f"HTTP {reply.status} {text}"
+            if reply.status in REFUSING:
+                now = asyncio.get_running_loop().time()
+                self.witness.turned_away(peer, path, Refusal(reply.status, _detail_of(reply)), now)
             raise Unreachable(peer.url, reason, sent=True, kind="answered")
+        self.witness.taken_in(peer, path)
         return reply
+
+
+def _called_alike(hub_id: str) -> Double:
+    return Double(hub_id, f"this hub is called {hub_id} too: rename one of us")
+
+
+def _detail_of(reply: HttpReply) -> str:
+    """What a peer says of why it refuses; it is bounded, and may be of any form."""
+    try:
+        return msgspec.json.decode(reply.body, type=Problem).detail
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return f"HTTP {reply.status}"

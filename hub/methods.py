@@ -1,8 +1,8 @@
 """The table of RPC methods: what answers each, which parameters it takes, and what it is for."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,12 +10,12 @@ import msgspec
 from hub import params
 from hub.answers import Answers
 from hub.audit import Audit
-from hub.describe import describe_node
+from hub.backlogs import NODES_AT_ONCE, backlogs_of
 from hub.fleet import Fleet
 from hub.keeper import ShowRetention
 from hub.letters import PARAMS as LETTER_PARAMS
 from hub.letters import SUMMARIES, Letters
-from hub.query.coverage import Backlog, backlog_of, coverage
+from hub.query.coverage import Backlog, coverage
 from hub.query.methods import QUESTIONS
 from hub.query.times import NS_PER_S, TIME_NS_MAX, parse_time
 from hub.rpc import Handler, Method
@@ -59,7 +59,6 @@ def method_table(
         "hub.list": Method(fleet.hub_list, params.Nothing),
         "hub.status": Method(fleet.hub_status, params.Nothing),
         "hub.retention": Method(fleet.upkeep.keeper.show, ShowRetention),
-        "hub.forget": Method(fleet.hub_forget, params.OfHub),
         "edge.buffer": Method(fleet.edge_buffer, params.OfNode),
         "edge.drain": Method(fleet.edge_drain, params.DrainNode),
         "edge.drain.status": Method(fleet.edge_drain_status, params.DrainsOfNode),
@@ -132,19 +131,23 @@ def _covered(
     async def answer(raw: dict[str, Any]) -> dict[str, Any]:
         result = await handler(raw)
         asked = raw.get("nodes")
-        now, registry = asyncio.get_running_loop().time(), fleet.registry
-        nodes = [describe_node(registry, each, now) for each in registry.present()]
-        backlogs = [backlog_of(node) for node in nodes]
         names = asked if isinstance(asked, list) else None
+        backlogs = await backlogs_of(fleet.registry, names)
         # A hub writes its own log itself: all that there is of it is here, or on its way from it.
         hubs = fleet.mesh.peers.named().keys() & set(names or ())
         backlogs += [Backlog(hub, "online", 0, 0, None, 0.0) for hub in sorted(hubs)]
         now_ns = fleet.runtime.wall_ns()
         lost = await audit.lost(names, *_range_ms(raw, now_ns, back_s))
         unreadable = result.get("scanned", {}).get("unreadable_chunks", 0)
-        state = replace(fleet.upkeep.state, unreadable_chunks=unreadable)
-        covered = coverage(hub_id, backlogs, names, now_ns, lost, state)
-        return {**result, "coverage": covered}
+        state = replace(
+            fleet.upkeep.state,
+            unreadable_chunks=unreadable,
+            is_isolated=fleet.mesh.peers.is_isolated,
+            split=fleet.in_status["split"]() if "split" in fleet.in_status else None,
+        )
+        work = partial(coverage, hub_id, backlogs, names, now_ns, lost, state)
+        is_short = len(backlogs) <= NODES_AT_ONCE
+        return {**result, "coverage": work() if is_short else await fleet.runtime.offload(work)}
 
     answer.__doc__ = handler.__doc__
     return answer

@@ -15,6 +15,7 @@ VALUE_LENGTH_MAX = 4_000
 ATTRIBUTES_MAX = 32
 
 SEVERITY_OF = {
+    "adoption.begin": "warn",
     "clock.quarantined": "error",
     "clock.stepped": "warn",
     "clock.suspect": "warn",
@@ -22,16 +23,28 @@ SEVERITY_OF = {
     "conf.parked": "warn",
     "conf.refused_by_edge": "warn",
     "disk.guard.closed": "error",
+    "gossip.parked": "warn",
+    "gossip.refused": "warn",
+    "gossip.repaired": "error",
+    "fleet.brake.begin": "warn",
     "hub.isolated": "error",
     "hub.refuted": "warn",
+    "incident.opened": "warn",
     "leader:hook_failed": "error",
     "leader:lost": "warn",
+    "node.check.failed": "warn",
+    "mesh.split": "error",
+    "node.cloned": "warn",
+    "node.offline": "warn",
+    "node.refused": "warn",
     "own.dropped": "warn",
     "peer.dead": "error",
     "peer.lag": "warn",
+    "peer.removed": "warn",
     "retention.over_limit": "warn",
     "store.damaged": "error",
     "store.healed": "warn",
+    "views.differ": "warn",
 }
 """Events that somebody should look at; all others are for information."""
 

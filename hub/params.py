@@ -30,12 +30,6 @@ class LabelNode(Struct, forbid_unknown_fields=True):
     ]
 
 
-class OfHub(Struct, forbid_unknown_fields=True):
-    """One hub, by id."""
-
-    hub: Name
-
-
 class DrainNode(Struct, forbid_unknown_fields=True):
     """A node whose buffer should be pushed out, and how long that may take."""
 

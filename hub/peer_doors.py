@@ -1,6 +1,7 @@
 """The HTTP doors for peer hubs: gossip, chunks, and calls that are passed on."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from hub.mesh import Mesh
 from hub.pull_answers import VERSION, check_version
 from hub.replicate import LogKey
 from hub.store.chunks import ChunkStore
+from hub.web.routes import RouteSpec
 from shared import jsonrpc
 from shared.envelope import BATCH_BYTES_MAX, CHUNKS_MAX, MEDIA_TYPE, write_batch
 from shared.errors import (
@@ -42,6 +44,19 @@ class PeerDoors:
     stopping: asyncio.Event
     audit: Audit
 
+    def routes(self) -> Sequence[RouteSpec]:
+        """Where peers call."""
+        doors = {
+            "gossip": self.gossip,
+            "have": self.have,
+            "vector": self.vector,
+            "chunks": self.chunks,
+            "fates": self.fates,
+            "call": self.call,
+            "ledger": self.ledger,
+        }
+        return [RouteSpec(f"/peer/{name}", ("POST",), "peer", door) for name, door in doors.items()]
+
     async def gossip(self, request: Request) -> Response:
         """Exchange news about nodes."""
         message = gossip.read(await read_body(request, PEER_BYTES_MAX))
@@ -57,6 +72,7 @@ class PeerDoors:
         if hub_id == self.mesh.peers.own_id:
             # Asked under a second address of ours: our own word would count as a second copy.
             raise BadInput(f"this is {hub_id} itself")
+        self.mesh.check_admitted(hub_id)
         if not isinstance(since, int) or isinstance(since, bool) or since < 0:
             raise BadInput("since must be a number of 0 or more")
         if question.get("store_epoch") != self.store_epoch or since > self.store.head_arrival:

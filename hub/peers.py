@@ -1,9 +1,13 @@
 """The peers of a hub: who they are, where they are, and how they have answered. Rules, no network."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from hub.gossip import Exchange, HubRecord
+from hub.gossip import HUBS_MAX, HubRecord
+from hub.nodes.hold import Hold
+
+SPOKE_SECONDS = 10.0
+"""Who reaches us speaks each second."""
 
 
 @dataclass(slots=True)
@@ -13,18 +17,31 @@ class Peer:
     url: str
     configured: bool
     hub_id: str = ""
+    said_id: str = ""
+    """Who is there by the word of others; that hub may have moved since."""
     record: HubRecord | None = None
-    exchange: Exchange = field(default_factory=Exchange)
     answered_at: float | None = None
     rtt_ms: float | None = None
     clock_offset_ms: float | None = None
     error: str = ""
+    refusal: str = ""
+    """What this hub refuses of the peer, or the peer of this hub; empty while all is taken."""
     verdict: str = "unknown"
     """What hub.peering.watch says of it: alive, avoid, dead, or unknown until it has answered once."""
+    hangs: bool = False
+    """Whether it answers probes and nothing else."""
     store_epoch: str = ""
     pulled_arrival: int = 0
     head_arrival: int = 0
     chunks_gone: int = 0
+
+    spoke_at: float | None = None
+    """When a message of its own came here last."""
+
+    def only_speaks(self, now: float) -> bool:
+        """Whether it reaches us, and has never answered us: nobody listens where it says that it is."""
+        spoke_lately = self.spoke_at is not None and now - self.spoke_at < SPOKE_SECONDS
+        return not self.hub_id and bool(self.said_id) and spoke_lately
 
     @property
     def key(self) -> str:
@@ -41,6 +58,11 @@ class Peer:
         return max(self.head_arrival - self.pulled_arrival, 0)
 
 
+def _no_hold(hub_id: str) -> Hold | None:
+    """Nobody is away by plan."""
+    return None
+
+
 @dataclass(slots=True)
 class Peers:
     """All peers by address."""
@@ -50,6 +72,8 @@ class Peers:
     by_url: dict[str, Peer] = field(default_factory=dict)
     is_isolated: bool = False
     """Whether this hub reaches none of them; what it says of them then counts for nothing."""
+    hold_of: Callable[[str], Hold | None] = _no_hold
+    """What a hub that is away by plan said when it left; None for one that means to be here."""
 
     def learn(self, urls: Iterable[str], *, configured: bool = False) -> list[Peer]:
         """Add addresses; returns the peers that are new."""
@@ -63,7 +87,12 @@ class Peers:
     def learn_named(self, named: dict[str, str]) -> list[Peer]:
         """Add hubs that a peer knows, but not under a second address."""
         known = {peer.hub_id for peer in self.by_url.values()} | {self.own_id}
-        return self.learn(url for hub_id, url in named.items() if hub_id not in known)
+        room = max(HUBS_MAX - len(self.by_url), 0)
+        said = {url: hub_id for hub_id, url in named.items() if hub_id not in known}
+        fresh = self.learn([*said][:room])
+        for peer in fresh:
+            peer.said_id = said[peer.url]
+        return fresh
 
     def forget(self, peer: Peer) -> None:
         """Drop an address: it is ours, or a second one of a hub we know."""
@@ -75,6 +104,27 @@ class Peers:
             if other is not peer and other.hub_id == peer.hub_id:
                 return other
         return None
+
+    def left_behind(self, peer: Peer) -> list[Peer]:
+        """Where this peer was said to be and nobody has answered: it has told where it is."""
+        return [
+            other
+            for other in self.by_url.values()
+            if other is not peer
+            and not other.configured
+            and not other.hub_id
+            and other.said_id == peer.hub_id
+        ]
+
+    def of(self, hub_id: str, url: str) -> list[Peer]:
+        """All that is held of a hub: under its id, and at its address while nobody has answered there."""
+        peers = self.by_url.values()
+        return [
+            peer
+            for peer in peers
+            if peer.hub_id == hub_id
+            or (not peer.hub_id and (peer.url == url or peer.said_id == hub_id))
+        ]
 
     def named(self) -> dict[str, str]:
         """Id and address of every hub that has told its id, ourselves included."""

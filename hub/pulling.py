@@ -158,7 +158,9 @@ class Puller:
             await self.remember(peer)
 
     async def remember(self, peer: Peer) -> None:
-        """Write down where we stand with a peer."""
+        """Write down where we stand with a peer, unless it was dropped while it answered."""
+        if self.peers.by_url.get(peer.url) is not peer:
+            return
         standing = self.standing(peer)
         mark = (peer.store_epoch, peer.pulled_arrival)
         confirmed = self.store.ledger.peers.get(peer.hub_id, 0)

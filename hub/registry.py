@@ -1,25 +1,37 @@
-"""What this hub knows of all nodes, in memory, numbered by change so that peers can ask for news.
+"""What this hub knows of all nodes: the records that all hubs share, and the newest beat heard here.
 
-Rules only: records come in with the local monotonic time, and go out in the order they changed.
+A record changes by `apply`, `hear` and `intend`, which peers are told, or by what peers tell, which
+`exchange` takes in. Most beats change no record: every hub hears them by itself, and tells of one
+now and then. Rules only: everything comes in with the local monotonic time.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
+import msgspec
+
+from hub.nodes.life import Life, LifeLimits
+from hub.nodes.tombstones import is_watched, lifted, merge_settled, settled
 from hub.peering.clock_poison import stamp_over
+from hub.peering.exchange import Exchange
+from hub.peering.exchange_moments import Moments
+from hub.peering.exchange_pace import ObservationPace, ToldObservation
+from hub.peering.exchange_replica import Replica
+from hub.peering.exchange_saved import Beginning, ReadNode, SavedGossip, read_node
+from hub.peering.exchange_values import RecordRules
 from shared.beat import Beat
-from shared.liveness import BeatLimits, NodeState, beat_interval_seconds, node_state
+from shared.liveness import NodeState
 from shared.merge import (
     DRAINING,
     REMOVED,
     Facts,
-    Heard,
     Intent,
     NodeRecord,
     Observation,
-    merge,
+    from_bytes,
+    intent_order,
+    to_bytes,
 )
 from shared.stamp import HybridClock
 
@@ -33,6 +45,32 @@ def _difference(node_id: str, edge_ms: int, wall_ms: int, now: float) -> float |
     return edge_ms - wall_ms if edge_ms else None
 
 
+RULES: RecordRules[NodeRecord] = RecordRules(
+    lambda record: record.node_id,
+    merge_settled,
+    to_bytes,
+    lambda stored: settled(from_bytes(stored)),
+)
+
+
+def _nobody(is_urgent: bool) -> None:
+    """Nobody listens."""
+
+
+def _nobody_misses(node_id: str) -> bool:
+    """Every hub hears every node by itself."""
+    return False
+
+
+def _no_home(node_id: str) -> str:
+    """It is not known which hub is preferred for a node."""
+    return ""
+
+
+Noted = Callable[[NodeRecord | None, NodeRecord], None]
+"""A record as it was, and as it is."""
+
+
 @dataclass(slots=True)
 class Registry:
     """The node table of one hub. `began_at` is when this hub started to listen."""
@@ -40,106 +78,199 @@ class Registry:
     hub_id: str
     began_at: float
     clock: HybridClock
-    limits: BeatLimits = field(default_factory=BeatLimits)
+    limits: LifeLimits = field(default_factory=LifeLimits)
+    numbering: str = ""
+    """A text that no other run of any hub uses."""
     clock_of_edge: ClockOfEdge = _difference
-    records: dict[str, NodeRecord] = field(default_factory=dict)
-    changes: int = 0
-    dirty: set[str] = field(default_factory=set)
-    _changed: dict[str, int] = field(default_factory=dict)
-    _moved_at: dict[str, float] = field(default_factory=dict)
+    is_missed: Callable[[str], bool] = _nobody_misses
+    """Whether some peer does not hear a node by itself: then it is told of every beat."""
+    home_of: Callable[[str], str] = _no_home
+    """The hub that is preferred for a node; empty while that is not known."""
+    on_news: Callable[[bool], None] = _nobody
+    """Called when peers are to be told something: at once (True), or with the next round."""
+    on_noted: list[Noted] = field(default_factory=list)
+    """Who is told of each record that has changed, here or by a peer."""
+    exchange: Exchange[NodeRecord] = field(init=False)
+    life: Life = field(init=False)
+    """Who lives, and how often nodes are asked to beat."""
+    fresh: dict[str, Observation] = field(default_factory=dict)
+    """The newest beat of each node that this hub heard itself since it started."""
+    _pace: ObservationPace = field(init=False)
+    _told_at: Moments = field(init=False)
+    _beats: int = 0
+    _moved_at: Moments = field(init=False)
 
-    def load(self, records: Iterable[NodeRecord]) -> None:
-        """Take in what was on disk: known, but not heard of since this hub started."""
-        for record in records:
-            self.records[record.node_id] = record
-            self._touch(record.node_id)
+    def __post_init__(self) -> None:
+        self.life = Life(self.hub_id, self.began_at, self.numbering, self.limits)
+        self.exchange = Exchange(Replica((self.hub_id, "first"), RULES), "")
+        slots = self.life.heard.slots
+        self._told_at, self._moved_at = Moments(slots), Moments(slots)
+        self._pace = ObservationPace(self.hub_id, lambda node_id: self.is_missed(node_id))
+
+    def begin(self, epoch: str, cluster: str, saved: SavedGossip) -> dict[str, str]:
+        """Begin a life with what was on disk: known, but not heard of since this hub started.
+
+        Returns the nodes whose records cannot be read, with why.
+        """
+        beginning = self.beginning(epoch)
+        self.load(beginning, [read_node(RULES, each) for each in saved.nodes])
+        return self.begun(beginning, cluster, saved)
+
+    def beginning(self, epoch: str) -> Beginning[NodeRecord]:
+        """The same in steps: what this returns goes into `load` for each page, then into `begun`."""
+        return Beginning(Replica((self.hub_id, epoch), RULES))
+
+    def load(self, beginning: Beginning[NodeRecord], page: Iterable[ReadNode[NodeRecord]]) -> None:
+        """Take in some records of the last life."""
+        page = list(page)
+        beginning.take(page)
+        records = (each.record for each in page if each.record is not None)
+        self.life.load(each.node_id for each in records if is_watched(each))
+
+    def begun(
+        self, beginning: Beginning[NodeRecord], cluster: str, saved: SavedGossip
+    ) -> dict[str, str]:
+        """Begin the life; `saved` tells what was covered. Returns the nodes that cannot be read."""
+        self.exchange = Exchange(beginning.end(saved.vector, saved.retired), cluster)
+        return beginning.unreadable
+
+    @property
+    def replica(self) -> Replica[NodeRecord]:
+        """The records with the changes that are in them."""
+        return self.exchange.replica
+
+    @property
+    def records(self) -> dict[str, NodeRecord]:
+        """The records that all hubs share, by node."""
+        return self.exchange.replica.records
+
+    @property
+    def changes(self) -> int:
+        """Grows whenever something that people see of nodes has changed."""
+        return self.exchange.replica.dots.position + self._beats
 
     def apply(self, record: NodeRecord, now: float) -> bool:
-        """Merge a record from anywhere; returns whether anything changed."""
+        """Merge a change that begins on this hub; returns whether it is one."""
         before = self.records.get(record.node_id)
-        after = merge(before, record) if before else record
-        if after == before:
+        if not self.replica.originate(record):
             return False
-        self.records[record.node_id] = after
-        if _beat_of(after) > (_beat_of(before) if before else (0, 0)):
-            self._moved_at[record.node_id] = now
-        self._touch(record.node_id)
-        self.dirty.add(record.node_id)
+        self.noted(before, self.records[record.node_id], now)
+        self.on_news(True)
         return True
 
-    def _touch(self, node_id: str) -> None:
-        # A dict keeps insertion order, so taking a node out and in again keeps it sorted by change.
-        self.changes += 1
-        self._changed.pop(node_id, None)
-        self._changed[node_id] = self.changes
+    def noted(self, before: NodeRecord | None, after: NodeRecord, now: float) -> None:
+        """A record has changed, here or by a peer."""
+        for tell in self.on_noted:
+            tell(before, after)
+        if after.intent_value(REMOVED):
+            self._let_go(after.node_id)
+            return
+        if is_watched(after):
+            self.life.watch(after.node_id, now)
+        told = before.observation if before else None
+        if after.observation == told:
+            return
+        node_id = after.node_id
+        self._told_at.put(node_id, now)
+        known = max(_beat_of(told), _beat_of(self.fresh.get(node_id)))
+        if _beat_of(after.observation) > known:
+            self._moved_at.put(node_id, now)
 
-    def changed_since(self, change: int, limit: int) -> tuple[list[NodeRecord], int]:
-        """The records that changed after `change`, oldest first, and the change this page reaches."""
-        fresh: list[str] = []
-        for node_id in reversed(self._changed):
-            if self._changed[node_id] <= change:
-                break
-            fresh.append(node_id)
-        page = list(islice(reversed(fresh), limit))
-        through = self._changed[page[-1]] if page else self.changes
-        return [self.records[node_id] for node_id in page], through
+    def _let_go(self, node_id: str) -> None:
+        """Forget what was heard of a node that was removed."""
+        self.life.forget(node_id)
+        self.fresh.pop(node_id, None)
+        self._told_at.forget(node_id)
+        self._moved_at.forget(node_id)
 
-    def hear(self, beat: Beat, now: float, wall_ms: int) -> None:
-        """Take in a beat that reached this hub directly."""
-        seen_ms = self._not_before(beat, wall_ms)
+    def hear(self, beat: Beat, now: float, wall_ms: int) -> float:
+        """Take in a beat that reached this hub directly; in how many seconds the next one is due."""
+        held = self.records.get(beat.node_id)
+        beat = lifted(beat, held)
+        due_seconds = self.life.hear(beat.node_id, beat.incarnation, beat.beat, now)
+        known = self._newest(beat.node_id, held)
+        seen_ms = wall_ms if known is None else _not_before(known, wall_ms)
         data: dict[str, Any] = {
             "load": beat.load,
             "buffer": beat.buffer,
             "epoch": beat.epoch,
             "vms": beat.vms,
         }
+        if beat.run:
+            data["run"] = beat.run
         offset_ms = self.clock_of_edge(beat.node_id, beat.wall_ms, wall_ms, now)
         if offset_ms is not None:
             data["clock_skew_ms"] = round(offset_ms)
-        record = NodeRecord(
-            beat.node_id,
-            Facts(beat.incarnation, beat.facts_number, beat.facts),
-            Observation(beat.incarnation, beat.beat, seen_ms, self.hub_id, data),
-            {},
-            {self.hub_id: Heard(beat.incarnation, beat.beat, seen_ms)},
-        )
-        self.apply(record, now)
+        seen = Observation(beat.incarnation, beat.beat, seen_ms, self.hub_id, data)
+        if _beat_of(seen) > _beat_of(known):
+            self._moved_at.put(beat.node_id, now)
+        self._freshen(beat.node_id, seen)
+        self._tell(beat, held, seen, now)
+        return due_seconds
 
-    def _not_before(self, beat: Beat, wall_ms: int) -> int:
-        """A wall clock that was set back must not make a node look older than it was."""
-        held = self.records.get(beat.node_id)
+    def _freshen(self, node_id: str, seen: Observation) -> None:
+        if _beat_of(seen) >= _beat_of(self.fresh.get(node_id)):
+            self.fresh[node_id] = seen
+            self._beats += 1
+
+    def _tell(self, beat: Beat, held: NodeRecord | None, seen: Observation, now: float) -> None:
+        """Make a change of what the other hubs must know of a beat."""
+        facts: Facts | None = Facts(beat.incarnation, beat.facts_number, beat.facts)
+        if held is not None and held.facts == facts:
+            facts = None
+        is_due = self._pace.is_due(beat.node_id, beat.incarnation, self._told(held), now)
+        if facts is None and not is_due:
+            return
+        change = NodeRecord(beat.node_id, facts, seen if is_due else None)
+        if self.replica.originate(change):
+            self.noted(held, self.records[beat.node_id], now)
+            self.on_news(self._is_urgent(held, change))
+
+    def _told(self, held: NodeRecord | None) -> ToldObservation | None:
+        """What the hubs share of a node's beats. What was on disk counts as told at our start."""
         if held is None or held.observation is None:
-            return wall_ms
-        return max(wall_ms, min(held.observation.last_seen_ms, wall_ms + 5_000))
+            return None
+        at = self._told_at.get(held.node_id)
+        return ToldObservation(held.observation.incarnation, self.began_at if at is None else at)
+
+    def _is_urgent(self, held: NodeRecord | None, change: NodeRecord) -> bool:
+        """Whether peers wait for this: what is told only because a minute has passed can wait."""
+        told = self._told(held)
+        is_new = told is None or (
+            change.observation is not None and change.observation.incarnation > told.incarnation
+        )
+        return change.facts is not None or is_new or self.is_missed(change.node_id)
+
+    def newest(self, node_id: str) -> Observation | None:
+        """The newest beat of a node that is known here: what this hub heard, or what hubs share."""
+        return self._newest(node_id, self.records.get(node_id))
+
+    def _newest(self, node_id: str, record: NodeRecord | None) -> Observation | None:
+        heard, told = self.fresh.get(node_id), record.observation if record else None
+        return heard if heard and _beat_of(heard) >= _beat_of(told) else told
 
     def intend(
         self, node_id: str, field_name: str, value: object, wall_ms: int, now: float
     ) -> None:
         """Record what a person wants of a node: it wins over what is known here, whatever that is."""
-        held = self.records.get(node_id, NodeRecord(node_id)).intent.get(field_name)
-        stamp, reissue = stamp_over(self.clock, held, wall_ms)
+        known = self.records.get(node_id, NodeRecord(node_id)).intent
+        # What was said before a node was let back does not count, so this must win over that, too.
+        held = [known[name] for name in (field_name, REMOVED) if name in known]
+        over = max(held, key=intent_order, default=None)
+        stamp, reissue = stamp_over(self.clock, over, wall_ms)
         self.apply(NodeRecord(node_id, intent={field_name: Intent(value, stamp, reissue)}), now)
 
-    def take_dirty(self) -> list[NodeRecord]:
-        """The records that must be saved, once."""
-        records = [self.records[node_id] for node_id in self.dirty]
-        self.dirty = set()
-        return records
-
-    @property
-    def interval_seconds(self) -> float:
-        """The heartbeat interval that this hub asks for now."""
-        return beat_interval_seconds(len(self.records), self.limits)
-
     def age_seconds(self, node_id: str, now: float) -> float | None:
-        """How long ago the node's beat moved, as this hub measured; None if not since it started."""
+        """How old what is known here of the node's last word is, as this hub measured.
+
+        None if nothing came since this hub started. That some hub heard it later is no word here.
+        """
         moved_at = self._moved_at.get(node_id)
         return None if moved_at is None else now - moved_at
 
-    def state(self, node_id: str, now: float) -> NodeState:
+    def state(self, node_id: str) -> NodeState:
         """What this hub says of a node."""
-        age = self.age_seconds(node_id, now)
-        return node_state(age, self.interval_seconds, now - self.began_at)
+        return self.life.state(node_id)
 
     def present(self) -> list[NodeRecord]:
         """The nodes that nobody removed, by name."""
@@ -153,10 +284,23 @@ class Registry:
     def key_fingerprint(self, node_id: str) -> str | None:
         """What recognises the node's own key; None for a node that has not come yet."""
         record = self.records.get(node_id)
-        value = record.facts.data.get("key_sha256") if record and record.facts else None
+        value = _key.decode(record.facts.packed).key_sha256 if record and record.facts else None
         return value if isinstance(value, str) else None
 
 
-def _beat_of(record: NodeRecord) -> tuple[int, int]:
-    seen = record.observation
+class _Key(msgspec.Struct):
+    """The one of the facts that every beat asks for, read without the others."""
+
+    key_sha256: Any = None
+
+
+_key = msgspec.json.Decoder(_Key)
+
+
+def _not_before(known: Observation, wall_ms: int) -> int:
+    """A wall clock that was set back must not make a node look older than it was."""
+    return max(wall_ms, min(known.last_seen_ms, wall_ms + 5_000))
+
+
+def _beat_of(seen: Observation | None) -> tuple[int, int]:
     return (seen.incarnation, seen.beat) if seen else (0, 0)

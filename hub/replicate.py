@@ -77,7 +77,9 @@ class SafeLedger:
 
     def unsafe(self, key: LogKey) -> Ranges:
         """What of this log waits for its copies."""
-        runs = self._unsafe.get(key, ())
+        runs = self._unsafe.get(key)
+        if not runs:
+            return NOTHING
         return of_spans((run.first_seq, run.last_seq) for run in runs)
 
 

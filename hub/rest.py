@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from hub.bodies import json_object, read_body
 from hub.rest_csv import SHEETS, CsvForm
-from hub.rest_doors import DOORS, ROOT, Door, index_of_doors
+from hub.rest_doors import ALL_DOORS, ROOT, Door, index_of_doors
 from hub.rest_pages import Answer, Pages, read_items_max
 from hub.rest_params import read_query
 from hub.rest_problem import problem_answer
@@ -49,7 +49,8 @@ def rest_routes(
 ) -> list[RouteSpec]:
     """The doors of a hub, answered by its methods; streams end when `stopping` is set."""
     rest = Rest(call, hub_id, stopping or asyncio.Event())
-    doors = [RouteSpec(door.path, ("GET", "POST"), "admin", rest.handler(door)) for door in DOORS]
+    ways = ("GET", "POST")
+    doors = [RouteSpec(door.path, ways, "admin", rest.handler(door)) for door in ALL_DOORS]
     return [RouteSpec(ROOT, ("GET",), "admin", rest.index), *doors]
 
 
@@ -153,7 +154,8 @@ async def _params(door: Door, request: Request) -> dict[str, Any]:
 
 def _form(door: Door, request: Request) -> Form | None:
     """The form with lines that is asked for, None for plain JSON."""
-    known = {JSON, NDJSON, *((CSV,) if door.method in SHEETS else ())}
+    lines = (NDJSON,) if door.rows else ()
+    known = {JSON, *lines, *((CSV,) if door.method in SHEETS else ())}
     named = request.query_params.getlist("format")
     if named and named[-1] not in known:
         reason = f"{named[-1][:60]!r} is not one of {', '.join(sorted(known))}"

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from hub.query.methods import QUESTIONS, Question
+from hub.nodes import check_params
+from hub.query.methods import QUESTIONS
 from hub.rest_attributes import Manner
 from hub.rest_pages import ITEMS_MAX
 from hub.rest_params import parameters_of
@@ -15,9 +16,18 @@ ROOT = "/api/v1"
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a door says of the method behind it."""
+
+    params: type[msgspec.Struct]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
-    """A path and the method behind it. `rows` is the list in its answer; a paged one goes on along
-    cursors, `page_items_max` items at a time. `in_path` is the parameter that the path holds."""
+    """A path and the method behind it. `rows` is the list in its answer, empty for an answer that is
+    none; a paged one goes on along cursors, `page_items_max` items at a time. `in_path` is the
+    parameter that the path holds."""
 
     path: str
     method: str
@@ -27,9 +37,12 @@ class Door:
     in_path: str = ""
 
     @property
-    def question(self) -> Question:
+    def question(self) -> Asked:
         """The method's parameters and what it answers."""
-        return QUESTIONS[self.method]
+        if self.method in check_params.PARAMS:
+            return Asked(check_params.PARAMS[self.method], check_params.SUMMARIES[self.method])
+        question = QUESTIONS[self.method]
+        return Asked(question.params, question.summary)
 
     def manner_for(self, asked: Mapping[str, str]) -> Manner:
         """Whose attributes are meant by a query string."""
@@ -53,14 +66,26 @@ DOORS = (
     Door(f"{ROOT}/traces", "trace.search", "spans", page_items_max=500),
     Door(f"{ROOT}/traces/{{trace_id}}", "trace.get", "spans", rows="spans", in_path="trace_id"),
 )
+"""Questions about stored data."""
+
+FLEET_DOORS = (
+    Door(f"{ROOT}/nodes/{{node}}/checks", "node.checks", "records", in_path="node"),
+    Door(f"{ROOT}/nodes/{{node}}/history", "node.history", "records", in_path="node"),
+    Door(f"{ROOT}/nodes/{{node}}/uptime", "node.uptime", "records", rows="buckets", in_path="node"),
+    Door(f"{ROOT}/uptime", "fleet.uptime", "records", page_items_max=100),
+    Door(f"{ROOT}/summary", "fleet.summary", "records", rows=""),
+)
+"""Questions about how nodes were."""
+
+ALL_DOORS = (*DOORS, *FLEET_DOORS)
 
 
 def index_of_doors() -> dict[str, Any]:
     """All doors with their parameters, from the types that check them."""
-    kinds = [door.question.params for door in DOORS]
+    kinds = [door.question.params for door in ALL_DOORS]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/schemas/{name}")
     parts = {name: schema for name, schema in schemas.items() if "properties" not in schema}
-    doors = [_described(door, schemas[door.question.params.__name__]) for door in DOORS]
+    doors = [_described(door, schemas[door.question.params.__name__]) for door in ALL_DOORS]
     return {"doors": doors, "schemas": parts or None}
 
 
@@ -72,7 +97,7 @@ def _described(door: Door, schema: Mapping[str, Any]) -> dict[str, Any]:
         "rpc": door.method,
         "summary": door.question.summary,
         "parameters": list(_parameters(door, schema["properties"])),
-        "lines": f"one for each of {door.rows}{paged}",
+        "lines": f"one for each of {door.rows}{paged}" if door.rows else None,
     }
 
 

@@ -145,6 +145,42 @@ class HubSettings:
     hook_timeout_seconds: float = option(
         10.0, "time one attempt of a hook may take", readers.seconds_within(0.1, 300)
     )
+    # A node is called offline after 3.3 of these: soon enough for people, and no load for a hub.
+    heartbeat_seconds_min: float = option(
+        5.0, "how often nodes beat, in a small fleet", readers.seconds_within(1, 3600)
+    )
+    # Longer, and the death of a node in a huge fleet would show after minutes.
+    heartbeat_seconds_max: float = option(
+        60.0, "how often they beat at least, however large it is", readers.seconds_within(1, 3600)
+    )
+    # A fifth of what one hub takes in on two cores; it finds out by itself what it bears.
+    beats_per_second_start: int = option(
+        2_000, "heartbeats a second that this hub takes on at first", readers.count(100, 10_000)
+    )
+    # A crowd that vanished at once is back or gone for good by then.
+    brake_hold_seconds: float = option(
+        120.0,
+        "for how long at most a crowd that vanished at once is called unknown",
+        readers.seconds_within(1, 3600),
+    )
+    # A restart with an upgrade, on a slow disk.
+    leave_hold_seconds: float = option(
+        60.0,
+        "for how long others wait for this hub after it stopped in order",
+        readers.seconds_within(1, 600),
+    )
+    # Each waits for an answer and little else; half of them are kept for targets that do answer.
+    checks_at_once_max: int = option(
+        64, "checks of nodes that this hub runs at once", readers.count(1, 1000)
+    )
+    # At about a millisecond each they take a twentieth of one processor.
+    checks_per_second_max: int = option(
+        50, "checks of nodes that this hub begins each second", readers.count(1, 1000)
+    )
+    # The longest bars that people see are 90 days.
+    history_kept_days: int = option(
+        90, "days that the history of nodes and checks is kept", readers.count(1, 3650)
+    )
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and not self.insecure:
@@ -153,6 +189,8 @@ class HubSettings:
                 "set INSECURE=1 to allow it on a network that you trust, or listen on 127.0.0.1"
             )
         check_mode(Mode(self.leader), self.hub_id, self.lead_hubs)
+        if self.heartbeat_seconds_min > self.heartbeat_seconds_max:
+            raise ValueError("heartbeat_seconds_min is more than heartbeat_seconds_max")
 
     @property
     def policies(self) -> Mapping[str, Policy]:

@@ -8,6 +8,7 @@ from shared.sqlite import Database
 from shared.stamp import HybridClock, Stamp
 
 AHEAD_MS = 10_000
+MARGIN_MS = 1_000  # A commit or two, between the look at the clock and the stamp.
 _KEY = "stamp_ms"
 
 
@@ -19,6 +20,7 @@ class Stamps:
     database: Database
     runtime: Runtime
     _through_ms: int = 0
+    _asked_ms: int = 0
 
     async def load(self) -> None:
         """Go on where the last run may have been."""
@@ -31,11 +33,25 @@ class Stamps:
         await self.settle()
         return stamp
 
+    async def ahead(self) -> None:
+        """Return once stamps that are made now may be used at once: nothing that leaves with one, as
+        pushes to peers do by themselves, may overtake what is written down of it."""
+        # A disk that stalls may take longer than what was written is ahead.
+        while (soon_ms := self._soon_ms()) >= self._through_ms:
+            await self._write(soon_ms + AHEAD_MS)
+
+    def _soon_ms(self) -> int:
+        clock = self.clock
+        return MARGIN_MS + max(clock.reached_ms, clock.high_water_ms, self.runtime.wall_ms())
+
     async def settle(self) -> None:
         """Return once the last stamp that was made may be used."""
         if self.clock.reached_ms < self._through_ms:
             return
-        through_ms = self.clock.reached_ms + AHEAD_MS
-        ahead = str(through_ms)
-        await self.database.write(lambda db: hub_table.set_meta(db, _KEY, ahead))
-        self._through_ms = max(self._through_ms, through_ms)
+        await self._write(self.clock.reached_ms + AHEAD_MS)
+
+    async def _write(self, through_ms: int) -> None:
+        # Jobs are run in the order in which they were handed in, so what is on disk only grows.
+        self._asked_ms = ahead_ms = max(self._asked_ms, through_ms)
+        await self.database.write(lambda db: hub_table.set_meta(db, _KEY, str(ahead_ms)))
+        self._through_ms = max(self._through_ms, ahead_ms)

@@ -41,11 +41,12 @@ class Vms:
     def _known(self, node: str | None = None) -> Iterator[dict[str, Any]]:
         now = asyncio.get_running_loop().time()
         for record in self.registry.present():
-            if record.observation is None or node not in (None, record.node_id):
+            seen = self.registry.newest(record.node_id)
+            if seen is None or node not in (None, record.node_id):
                 continue
-            freshness = _FRESH.get(self.registry.state(record.node_id, now), "unreachable")
+            freshness = _FRESH.get(self.registry.state(record.node_id), "unreachable")
             age = self.registry.age_seconds(record.node_id, now)
-            for vm in record.observation.data.get("vms", []):
+            for vm in seen.data.get("vms", []):
                 yield {
                     **vm,
                     "node_id": record.node_id,
@@ -53,22 +54,21 @@ class Vms:
                     if freshness != "unreachable"
                     else f"unknown (was {vm.get('state', '')})",
                     "freshness": freshness,
-                    "seen_via": record.observation.hub_id,
-                    "seen_at": time_of_ms(record.observation.last_seen_ms),
+                    "seen_via": seen.hub_id,
+                    "seen_at": time_of_ms(seen.last_seen_ms),
                     "age_s": None if age is None else round(age, 3),
                 }
 
     async def list(self, raw: dict[str, Any]) -> dict[str, Any]:
         """All VMs, with how fresh each record is and which nodes are silent."""
         wanted = params.read(params.ListVms, raw)
-        now = asyncio.get_running_loop().time()
         nodes = [record.node_id for record in self.registry.present()]
         if wanted.node is not None and wanted.node not in nodes:
             raise RpcError("not_found", f"no node is called {wanted.node}")
         silent = [
             node_id
             for node_id in nodes
-            if wanted.node in (None, node_id) and self.registry.state(node_id, now) not in _FRESH
+            if wanted.node in (None, node_id) and self.registry.state(node_id) not in _FRESH
         ]
         items = sorted(self._known(wanted.node), key=lambda vm: (vm["node_id"], vm["name"]))
         return {"items": items, "missing_nodes": silent, "partial": bool(silent)}

@@ -1,5 +1,6 @@
 """What an edge tells every hub at each beat, and what the hub answers."""
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -18,13 +19,27 @@ PULLING_HUBS_MAX = 64
 
 NodeId = Annotated[str, Meta(pattern=rf"\A{NAME.pattern}\Z")]
 
+RUN_BYTES = 8
+Run = Annotated[str, Meta(pattern=r"\A([0-9a-f]{16})?\Z")]
+"""A run of an agent: so many random bytes in hex."""
+
+OUTRANK_HEADER = "x-headwater-outrank"
+"""With it a hub asks a run that it takes for a copy to show by a higher incarnation that it is none."""
+
+OUTRANK_MAX = 10_000
+"""A copy was not started so many times more often; whoever asks for more is not believed."""
+
+_run = re.compile(r"[0-9a-f]{16}")
+
 
 class Beat(msgspec.Struct, frozen=True):
     """One heartbeat. Facts travel with every beat: they are small, and a hub may be new.
 
     `pull` names the hubs for which data waits here that they are to fetch over their links: an edge
     that may not push tells them so. `wall_ms` is the edge's clock when it spoke, by which hubs
-    estimate how wrong it is. `conf` says which settings from hubs it has.
+    estimate how wrong it is. `conf` says which settings from hubs it has, and `uses` names the hub
+    that it pushes to: its id, or its address as long as that is not known. `run` is drawn anew at each
+    start of the agent, so that hubs tell two copies of it from one; older edges name none.
     """
 
     node_id: NodeId
@@ -40,13 +55,16 @@ class Beat(msgspec.Struct, frozen=True):
     pull: Annotated[list[NodeId], Meta(max_length=PULLING_HUBS_MAX)] = []
     wall_ms: Count = 0
     conf: Report = Report()
+    uses: Annotated[str, Meta(max_length=300)] = ""
+    run: Run = ""
 
 
 class BeatReply(msgspec.Struct, frozen=True):
     """What a hub answers: when to come again, what it holds of this log, and which hubs there are.
 
     `proofs` and `credit_bytes_per_s` are those of shared.receipt.PushReply; `conf` recognises the
-    settings that the edge should have.
+    settings that the edge should have. `prefer` names the hub that it should push to instead; empty
+    for this one, None from a hub that gives no hints.
     """
 
     hub_id: str
@@ -57,6 +75,7 @@ class BeatReply(msgspec.Struct, frozen=True):
     proofs: list[tuple[int, str]] = []
     credit_bytes_per_s: float | None = None
     conf: Wanted | None = None
+    prefer: str | None = None
 
 
 class _Buffer(msgspec.Struct):
@@ -75,6 +94,11 @@ class _Vm(msgspec.Struct):
     name: str
 
 
+def run_number(run: str) -> int:
+    """The run as one number; 0 for none, and for what is none."""
+    return int(run, 16) if _run.fullmatch(run) else 0
+
+
 _beat_decoder = msgspec.json.Decoder(Beat)
 _reply_decoder = msgspec.json.Decoder(BeatReply)
 
@@ -89,7 +113,8 @@ def read_beat(body: bytes) -> Beat:
     try:
         beat = _beat_decoder.decode(body)
         msgspec.convert(beat.buffer, _Buffer)
-        msgspec.convert(beat.vms, list[_Vm])
+        if beat.vms:
+            msgspec.convert(beat.vms, list[_Vm])
         check_json([beat.facts, beat.load, beat.buffer, beat.vms])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"the heartbeat cannot be read: {error}") from error

@@ -54,6 +54,28 @@ def hub(seconds: float, lines: int) -> None:
     _run(partial(measure, lines=lines), seconds)
 
 
+@bench.command("mesh")
+@click.option("--seconds", default=20.0, show_default=True, help="How long each load lasts.")
+@click.option("--nodes", default=10_000, show_default=True, help="How many nodes beat.")
+@click.option(
+    "--part",
+    default="all",
+    show_default=True,
+    type=click.Choice(["all", "agree", "wired", "intake", "large", "storm", "curve"]),
+    help="Only some of the figures; `curve` is not among `all`.",
+)
+def mesh(seconds: float, nodes: int, part: str) -> None:
+    """Three hubs with simulated edges: agreement, deaths, cuts; and one with ten times as many.
+
+    Prints one flat JSON object. Hubs and edges are processes on this machine and share its cores.
+    """
+    from shared.benchmarks.mesh import measure  # Late: other commands need none of it.
+
+    if not 50 <= nodes <= 100_000:
+        raise click.UsageError("--nodes must be 50 to 100000")
+    _run(partial(measure, nodes=nodes, part=part), seconds)
+
+
 def _run(measure: Measure, seconds: float) -> None:
     if not 0 < seconds <= 600:
         raise click.UsageError("--seconds must be more than 0 and at most 600")

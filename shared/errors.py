@@ -27,12 +27,35 @@ class TooLarge(BadInput):
         self.limit_bytes = limit_bytes
 
 
+class TooSlow(BadInput):
+    """An input did not come within its time."""
+
+    def __init__(self, what: str, limit_seconds: float) -> None:
+        super().__init__(f"{what} did not come within {limit_seconds:.0f} seconds")
+
+
 class UnsupportedType(BadInput):
     """The content type or encoding is not one that this door reads."""
 
 
 class Refused(HeadwaterError):
     """The caller is not who it says, or may not do this."""
+
+
+class Removed(Refused):
+    """A person took this node out of the fleet; only a person lets it back."""
+
+
+class Cloned(Refused):
+    """Another machine runs with the same identity; the one that was there first goes on.
+
+    `outrank` is the incarnation that the caller must pass to show that it is that one; None if it is
+    not.
+    """
+
+    def __init__(self, reason: str, outrank: int | None = None) -> None:
+        super().__init__(reason)
+        self.outrank = outrank
 
 
 class Unavailable(HeadwaterError):

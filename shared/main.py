@@ -16,7 +16,7 @@ COMMANDS = {
     "hub": ("hub.cli.hub:hub", "Run a hub."),
     "edge": ("edge.cli:edge", "Run an edge."),
     "status": ("hub.cli.fleet:status", "Show one hub's view of the whole."),
-    "nodes": ("hub.cli.fleet:nodes", "List the machines."),
+    "nodes": ("hub.cli.nodes:nodes", "List the machines, and see how they were."),
     "node": ("hub.cli.fleet:node", "Show one machine."),
     "hubs": ("hub.cli.fleet:hubs", "List the hubs."),
     "peers": ("hub.cli.peers:peers", "List the hubs, and see who leads."),

@@ -34,9 +34,13 @@ class Ranges:
         return of_spans(self.spans + other.spans)
 
     def __sub__(self, other: "Ranges") -> "Ranges":
+        if not other.spans or not self.spans:
+            return self
         return Ranges(tuple(_subtract(self.spans, other.spans)))
 
     def __and__(self, other: "Ranges") -> "Ranges":
+        if self.spans == other.spans:
+            return self
         return self - (self - other)
 
     @property

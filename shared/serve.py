@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from shared.errors import SettingsError
+from shared.joined_writes import OnePieceProtocol
 from shared.unix_socket import short_path
 
 SHUTDOWN_SECONDS_MAX = 2  # An open browser stream must not hold up a stop.
@@ -74,6 +75,7 @@ def server(app: ASGIApp) -> Server:
     return Server(
         uvicorn.Config(
             app,
+            http=OnePieceProtocol,
             access_log=False,
             log_config=None,
             lifespan="off",

@@ -5,15 +5,20 @@ Source: Kulkarni, Demirbas et al., "Logical Physical Clocks" (2014). A stamp is 
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+Storable = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What SQLite and JSON can hold: a stamp may be ahead of its time, but it must be written down."""
 
 
 class Stamp(msgspec.Struct, frozen=True, order=True, array_like=True):
     """When an intent was written, and by which hub."""
 
-    wall_ms: int
-    counter: int
+    wall_ms: Storable
+    counter: Storable
     hub_id: str
 
 

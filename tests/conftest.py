@@ -1,5 +1,6 @@
 """What every part of the suite may use: short folders, free ports, and waiting without luck."""
 
+import gc
 import os
 import shutil
 import signal
@@ -9,13 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-from tests import ports
+from tests import examples, ports
 
-# A busy machine is no reason for a test to fail.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+examples.register()
+
+# Simulations make millions of short-lived objects: looking for cycles so often takes a fifth of the time.
+gc.set_threshold(50_000, 20, 20)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets what it starts in the background ignore Ctrl-C, and each child inherits that.

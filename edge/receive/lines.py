@@ -63,7 +63,7 @@ def cut_lines(block: bytes, line_bytes_max: int, *, piece: int = 0, flush: bool 
     """Cut a block at its line ends, and lines that are too long into pieces.
 
     `piece` is that of the previous cut. With `flush` the unfinished line at the end goes out too.
-    A block must be longer than `line_bytes_max`, or a line without end would never be cut.
+    A block must be longer than `line_bytes_max` by two bytes, or a line without end would never be cut.
     """
     end = block.rfind(b"\n") + 1
     lines = _whole_lines(block[:end])
@@ -86,7 +86,8 @@ def _cut_long(
         cuts = list(split_line(line, line_bytes_max))
         _number(out, pieces, cuts, piece, whole=not piece and len(cuts) <= 1)
         piece = 0
-    begun = list(split_line(rest, line_bytes_max))
+    # A carriage return at the very end may be half a line end, which no line is too long for.
+    begun = list(split_line(rest if flush else rest.removesuffix(b"\r"), line_bytes_max))
     if begun and not flush:
         begun.pop()  # Still growing, and perhaps cut inside a character.
     _number(out, pieces, begun, piece, whole=False)

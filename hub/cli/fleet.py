@@ -1,9 +1,13 @@
 """Commands about machines and hubs: status, nodes, node, hubs."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from hub.cli.ask import Asker, asking
-from hub.cli.output import Column, age, finish, percent, show_list, show_one, size
+from hub.cli.fleet_words import in_short
+from hub.cli.output import Column, age, finish, percent, say, show_list, show_one, size
 
 NODE_COLUMNS = (
     Column("NODE", "node_id"),
@@ -41,16 +45,33 @@ def status(asker: Asker, /) -> None:
         return
     show_one("table", {name: value for name, value in answer.items() if name != "peers"})
     click.echo()
+    show_one("table", {"fleet": in_short(asker.ask("fleet.summary"))})
+    click.echo()
     show_list("table", answer, answer.get("peers", []), HUB_COLUMNS)
 
 
 @click.command()
+@click.option(
+    "--end-brake",
+    is_flag=True,
+    help="First let silent machines be offline again, on all hubs, that a brake calls unknown.",
+)
 @asking
-def nodes(asker: Asker, /) -> None:
+def nodes(asker: Asker, /, *, end_brake: bool) -> None:
     """List the machines."""
+    if end_brake:
+        _tell_override(asker.ask("fleet.override"))
     answer = asker.ask("node.list")
     show_list(asker.form, answer, answer["items"], NODE_COLUMNS)
     finish(answer, len(answer["items"]))
+
+
+def _tell_override(answer: Mapping[str, Any]) -> None:
+    """Say on which hubs a brake has ended, and which ones do not know."""
+    ended = [each["hub"] for each in answer["hubs"] if each["was_braked"]]
+    say(f"the brake has ended on {', '.join(ended)}" if ended else "no hub was braked")
+    for each in answer["unreached"]:
+        say(f"{each['hub']} was not told: {each['error']}")
 
 
 @click.group()

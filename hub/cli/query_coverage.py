@@ -29,6 +29,13 @@ def coverage_lines(coverage: Mapping[str, Any]) -> Iterator[str]:
     if not coverage:
         return
     yield _until(coverage)
+    if coverage.get("isolated"):
+        yield "this hub reaches no other hub: what came to them meanwhile is not in this answer"
+    if split := coverage.get("split"):
+        yield (
+            f"hubs are apart for {age(split['age_s'])}: only {', '.join(split['island'])} of"
+            f" {', '.join(split['configured'])} answer here ({split['side']})"
+        )
     yield from _behind(coverage.get("behind") or ())
     yield from _index(coverage.get("index") or {})
     if coverage.get("damaged_chunks"):

@@ -8,13 +8,13 @@ import click
 import orjson
 
 from hub.cli.ask import Asker, asking
+from hub.cli.fleet_words import in_short
 from hub.cli.output import (
     Column,
     age,
     finish,
     milliseconds,
     moment,
-    plain,
     say,
     show_list,
     show_one,
@@ -77,6 +77,16 @@ CHECK_COLUMNS = (
     Column("MS", "took_ms", milliseconds),
     Column("CERT DAYS", "cert_days"),
     Column("MESSAGE", "message"),
+)
+PLANNED_COLUMNS = (
+    Column("CHECK", "check"),
+    Column("STATE", "state"),
+    Column("SINCE", "since", moment),
+    Column("KIND", "kind"),
+    Column("TARGET", "target"),
+    Column("EVERY", "interval_s", age),
+    Column("HUB", "hub"),
+    Column("MESSAGE", "reason"),
 )
 WORST_COLUMNS = (
     Column("WORST", "node"),
@@ -163,6 +173,18 @@ def check(asker: Asker, /, node_id: str, name: str | None) -> None:
         sys.exit(FAILED)
 
 
+@click.command("checks")
+@click.argument("node_id", metavar="NODE")
+@asking
+def checks(asker: Asker, /, node_id: str) -> None:
+    """List the checks of a machine, and what they say."""
+    answer = asker.ask("node.checks", {"node": node_id})
+    show_list(asker.form, answer, answer["items"], PLANNED_COLUMNS)
+    if answer["unreadable"]:
+        say(f"these checks cannot be read: {answer['unreadable']}")
+    finish({}, len(answer["items"]))
+
+
 @click.command("set-checks")
 @click.argument("node_id", metavar="NODE")
 @click.argument("file", type=click.File("rb"))
@@ -188,7 +210,7 @@ def summary(asker: Asker, /, labels: tuple[str, ...], scale: str) -> None:
     if asker.form != "table":
         show_one(asker.form, answer)
         return
-    show_one("table", _short(answer))
+    show_one("table", in_short(answer))
     rows = [{"label": key, **row} for key, values in answer["labels"].items() for row in values]
     for items, columns in ((rows, LABEL_COLUMNS), (answer["uptime"]["worst"], WORST_COLUMNS)):
         if items:
@@ -196,22 +218,4 @@ def summary(asker: Asker, /, labels: tuple[str, ...], scale: str) -> None:
             show_list("table", answer, items, columns)
 
 
-def _short(answer: Mapping[str, Any]) -> dict[str, Any]:
-    names = {key: answer[key] for key in ("draining", "failing", "disputed")}
-    return {
-        "nodes": answer["nodes"],
-        **answer["states"],
-        "checks": f"{answer['checks']['failing']} of {answer['checks']['all']} fail",
-        **{key: f"{held['count']}: {_names(held)}" for key, held in names.items() if held["count"]},
-    }
-
-
-def _names(held: Mapping[str, Any]) -> str:
-    named = [
-        f"{each['node']} ({plain(each['checks'])})" if isinstance(each, Mapping) else str(each)
-        for each in held["nodes"]
-    ]
-    return ", ".join(named) + (" ..." if held["count"] > len(named) else "")
-
-
-COMMANDS = (uptime, history, check, set_checks, summary)
+COMMANDS = (uptime, history, check, checks, set_checks, summary)

@@ -88,6 +88,8 @@ def _view(view: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(held: Mapping[str, Any]) -> str:
+    if held["about"] == "silence":
+        return f"{held['subject']} has said nothing of its view for {age(held['since_s'])}"
     word = "disagree" if held["disagreement"] else "differ, perhaps by news on its way,"
     when = f"for {age(held['since_s'])} ({held['rounds']} rounds)"
     if held["about"] == "nodes":

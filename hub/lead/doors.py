@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.bodies import read_body
-from hub.lead.messages import MESSAGE_BYTES_MAX
+from hub.lead.messages import MESSAGE_BYTES_MAX, read_ask
 from hub.lead.mode import Mode
 from hub.web.routes import RouteSpec
 from shared.errors import BadInput
@@ -24,6 +24,17 @@ def lead_route(answer: Answering) -> RouteSpec:
         return Response(said, media_type="application/json")
 
     return RouteSpec(PATH, ("POST",), "peer", lead)
+
+
+def for_admitted(answer: Answering, check_admitted: Callable[[str], None]) -> Answering:
+    """Answers only hubs for which `check_admitted` does not raise Refused: one that people sent away may
+    be among the members of the election still."""
+
+    async def answer_admitted(message: bytes) -> bytes:
+        check_admitted(read_ask(message).sender)
+        return await answer(message)
+
+    return answer_admitted
 
 
 def no_vote(mode: Mode) -> Answering:

@@ -57,11 +57,21 @@ class Members(msgspec.Struct, frozen=True):
 
 
 class Ballot(msgspec.Struct, frozen=True):
-    """What a hub must never forget: the latest term it knows, its vote there, and the members."""
+    """What a hub must never forget: the latest term it knows, its vote there, and the members.
+
+    It is `unsure` when the store is new or restored: then this name may have given a vote that is not
+    in here. The first vote in a mesh without any leader yet, or the word of a leader, settles it.
+    """
 
     members: Members
     term: Term = 0
     vote: Annotated[str, Meta(max_length=63)] = ""
+    unsure: bool = False
+
+    @property
+    def may_have_forgotten(self) -> bool:
+        """Whether a vote may have been given that is not in here."""
+        return self.unsure and self.members.stamp == (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

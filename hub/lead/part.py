@@ -10,7 +10,7 @@ from msgspec import Struct
 from hub.config import HubConfig
 from hub.ground import Ground
 from hub.lead.calls import HandOver, LeadCalls, NewMembers
-from hub.lead.doors import PATH, Answering, lead_route, no_vote
+from hub.lead.doors import PATH, Answering, for_admitted, lead_route, no_vote
 from hub.lead.fence import LeaderLease
 from hub.lead.hook_runs import command_hook, web_hook
 from hub.lead.hooks import Hook, Hooks
@@ -48,6 +48,7 @@ class LeadPart:
         voice: LeadVoice,
         hooks: Hooks,
         stopping: asyncio.Event,
+        check_admitted: Callable[[str], None],
     ) -> None:
         self.leadership, self.mode = leadership, mode
         self._voice, self._hooks, self._stopping = voice, hooks, stopping
@@ -55,7 +56,9 @@ class LeadPart:
         self.lease = LeaderLease(leadership, clock, is_exclusive=mode is Mode.QUORUM)
         voting = leadership if isinstance(leadership, QuorumLeader) else None
         self._calls = LeadCalls(leadership, voting)
-        self._answer: Answering = voting.answer if voting is not None else no_vote(mode)
+        self._answer: Answering = no_vote(mode)
+        if voting is not None:
+            self._answer = for_admitted(voting.answer, check_admitted)
 
     def describe(self) -> dict[str, Any]:
         """How leadership stands, for people."""
@@ -130,7 +133,8 @@ def build(ground: Ground) -> LeadPart:
         leadership = _static(ground, ballot.term, mode, voice)
     hooks = Hooks(_hooks(ground), voice, ground.runtime.rng)
     voice.give(hooks)
-    part = LeadPart(leadership, mode, voice, hooks, ground.stopping)
+    check = ground.mesh.check_admitted
+    part = LeadPart(leadership, mode, voice, hooks, ground.stopping, check)
     ground.in_status["lead"] = part.describe
     return part
 

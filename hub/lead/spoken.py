@@ -45,6 +45,7 @@ class Spoken:
             members or held.members,
             held.term if term is None else term,
             held.vote if vote is None else vote,
+            held.unsure and not vote,
         )
         if self.ballot.term != held.term:
             self._tell(TERM_CHANGED, f"from {held.term}")

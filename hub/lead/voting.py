@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from hub.lead.messages import Ask
 from hub.lead.model import Ballot, Members
 from shared.errors import Refused
@@ -37,6 +39,8 @@ def vote_refusal(ask: Ask, ballot: Ballot, promise: Promise, now: float) -> str:
         return f"term {ask.term} is over"
     if promise.holds(now, ask):
         return "a leader is heard here"
+    if ballot.may_have_forgotten and ask.members.stamp > ballot.members.stamp:
+        return "this hub may have forgotten a vote: it votes once it has heard the leader"
     if ask.members.stamp < ballot.members.stamp:
         return "the members have changed since"
     if ask.members.stamp == ballot.members.stamp and ask.members != ballot.members:
@@ -56,9 +60,9 @@ def first_ballot(stored: Ballot | None, hubs: Sequence[str]) -> Ballot:
     heard, since later the members change by an explicit step alone."""
     configured = Members(tuple(sorted(set(hubs))))
     if stored is None:
-        return Ballot(configured)
+        return Ballot(configured, unsure=True)
     if stored.members.stamp == (0, 0):
-        return Ballot(configured, stored.term, stored.vote)
+        return msgspec.structs.replace(stored, members=configured)
     return stored
 
 

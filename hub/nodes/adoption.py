@@ -9,21 +9,16 @@ are paced, so that neither a death nor a return is a stampede. Rules only: time 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
 from hub.nodes.brake import ChangeBudget
 from shared.errors import BadInput
+from shared.rendezvous import weight
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 
 SCAN_MAX = 5_000
 """Names that are weighed in one step: about 20 ms with three hubs."""
-
-
-def weight(name: str, hub: str) -> int:
-    """How much a hub suits a name; the edge weighs its hubs by the same rule (edge.preference)."""
-    return int.from_bytes(sha256(f"{name}|{hub}".encode()).digest()[:8])
 
 
 def duty_of(name: str, hubs: Collection[str]) -> str:

@@ -157,10 +157,16 @@ class Brake:
         self.tell("fleet.brake.end", facts)
 
     def override(self, who: str, signs: Signs, now: float) -> bool:
-        """End the brake by a person's word; False if there is none."""
+        """End the brake by a person's word; False if there is none.
+
+        Those who are silent by now cause none later either: a brake that another hub has is overruled
+        here, too, even if this hub is about to begin it.
+        """
+        gone = signs.missing + self._fresh_offline(signs, now)
         if self.braked is None:
+            self._pardoned_nodes, self._pardoned_hubs = gone, signs.hubs_gone
             return False
-        self._end(f"{who} ended it", signs, signs.missing + self._fresh_offline(signs, now), now)
+        self._end(f"{who} ended it", signs, gone, now)
         return True
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hub.nodes.check_rules import Result
+from hub.nodes.check_rules import Check, Result
 from hub.nodes.history import LIVENESS, Told, observer_of
 from hub.nodes.uptime import Bucket, Parts
 from hub.query.times import format_time
@@ -30,6 +30,21 @@ def describe_result(result: Result) -> dict[str, Any]:
         "took_ms": None if took is None else round(took * 1000, 3),
         "cert_days": outcome.cert_days,
         "time": time_of(result.at_ms),
+    }
+
+
+def describe_check(check: Check, last: Told | None) -> dict[str, Any]:
+    """A check that is planned, and the last word on it."""
+    spec, target = check.spec, check.target
+    return {
+        "check": spec.name,
+        "kind": spec.kind,
+        "target": target.shown(target.host),
+        "interval_s": spec.interval_s,
+        "state": last.state if last else "unknown",
+        "since": time_of(last.since_ms) if last else None,
+        "reason": last.reason if last else None,
+        "hub": observer_of(last.log) if last else None,
     }
 
 

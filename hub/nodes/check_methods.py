@@ -1,13 +1,15 @@
 """The RPC methods about checks, history and uptime of nodes, and the summary of the fleet."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hub.nodes.check_describe import (
     NS_PER_MS,
     describe_bucket,
+    describe_check,
     describe_parts,
     describe_result,
     describe_time,
@@ -17,6 +19,7 @@ from hub.nodes.check_describe import (
 )
 from hub.nodes.check_params import (
     CheckNode,
+    ListChecks,
     ListUptimes,
     SetChecks,
     ShowHistory,
@@ -25,11 +28,11 @@ from hub.nodes.check_params import (
 )
 from hub.nodes.check_rules import CHECKS, CHECKS_MAX, read_checks
 from hub.nodes.checks import Checks
-from hub.nodes.history import Told
+from hub.nodes.history import Told, last_words
 from hub.nodes.history_share import HistoryShare
 from hub.nodes.summary import NodeGist, summarize
 from hub.nodes.uptime import SCALES, Bucket, total
-from hub.nodes.uptime_reads import Moment, bars_of_nodes, history_of, worst_nodes
+from hub.nodes.uptime_reads import HISTORY_KEPT_MS, Moment, bars_of_nodes, history_of, worst_nodes
 from hub.params import read
 from hub.query.times import parse_time
 from hub.store.check_time_table import COARSE_MS, FINE_MS, CheckTime, check_times
@@ -37,11 +40,14 @@ from shared.errors import BadInput, RpcError
 from shared.runtime import Runtime
 
 WORST_MAX = 10
+FRESH_MS = 15_000
+"""A hub whose attendance was told longer ago does not observe now."""
 
 
 @dataclass(slots=True)
 class CheckMethods:
-    """Answers them. `gists` are all nodes that nobody removed, `gist` one of them or None.
+    """Answers them. `gists` are all nodes that nobody removed, `names` their names in order, and `gist`
+    is one of them or None.
 
     `query` runs a reading function on a connection to hub.db, off the event loop.
     """
@@ -49,7 +55,8 @@ class CheckMethods:
     checks: Checks
     share: HistoryShare
     runtime: Runtime
-    gists: Callable[[], Iterable[NodeGist]]
+    gists: Callable[[], Awaitable[Sequence[NodeGist]]]
+    names: Callable[[], Sequence[str]]
     gist: Callable[[str], NodeGist | None]
     query: Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
     intend: Callable[[str, str, object], Awaitable[None]]
@@ -58,6 +65,7 @@ class CheckMethods:
         """By name of the method."""
         return {
             "node.check": self.node_check,
+            "node.checks": self.node_checks,
             "node.setChecks": self.node_set_checks,
             "node.history": self.node_history,
             "node.uptime": self.node_uptime,
@@ -85,6 +93,20 @@ class CheckMethods:
         items = [describe_result(result) for result in results]
         is_good = all(item["state"] == "ok" for item in items)
         return {"node": wanted.node, "hub": self.checks.hub_id, "ok": is_good, "items": items}
+
+    async def node_checks(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The checks of a node, each with the last word on it of a hub that observes now."""
+        wanted, moment = read(ListChecks, raw), self._moment()
+        self._node(wanted.node)
+        start_ms, now_ms = moment.now_ms - HISTORY_KEPT_MS, moment.now_ms
+        found: list[Told] = await self.query(
+            lambda db: history_of(db, wanted.node, start_ms, now_ms, moment)
+        )
+        last = last_words(found, now_ms - FRESH_MS)
+        held = self.checks.schedule.checks_of(wanted.node)
+        items = [describe_check(check, last.get(check.name)) for check in held]
+        unreadable = self.checks.unreadable.get(wanted.node)
+        return {"node": wanted.node, "items": items, "unreadable": unreadable}
 
     async def node_set_checks(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Set the checks of a node; nothing is set when one of them is wrong."""
@@ -150,9 +172,10 @@ class CheckMethods:
         """The bars of many nodes, by name, a page at a time."""
         wanted, moment = read(ListUptimes, raw), self._moment()
         scale, needle = SCALES[wanted.scale], wanted.text.lower()
-        gists = {each.node_id: each for each in self.gists() if needle in each.node_id.lower()}
-        later = sorted(node for node in gists if node > wanted.after)
-        page = later[: wanted.limit]
+        names = [name for name in self.names() if needle in name.lower()]
+        later = [name for name in names if name > max(wanted.after, wanted.cursor)]
+        gists = {name: gist for name in later[: wanted.limit] if (gist := self.gist(name))}
+        page = list(gists)
         found = await self.query(lambda db: bars_of_nodes(db, page, scale, moment))
         items = [
             {
@@ -169,17 +192,18 @@ class CheckMethods:
             "start": time_of(scale.first_ms(moment.now_ms)),
             "parts": ["healthy_s", "degraded_s", "offline_s", "unknown_s"],
             "items": items,
-            "nodes": len(gists),
+            "nodes": len(names),
             "cursor": page[-1] if len(later) > len(page) else None,
         }
 
     async def fleet_summary(self, raw: dict[str, Any]) -> dict[str, Any]:
         """The fleet in a few numbers."""
         wanted, moment = read(ShowSummary, raw), self._moment()
-        gists = list(self.gists())
+        gists = await self.gists()
         bad = [each.node_id for each in gists if each.state != "online" or each.failing]
         present, scale = frozenset(each.node_id for each in gists), SCALES[wanted.scale]
         found, weighed = await self.query(lambda db: worst_nodes(db, bad, present, scale, moment))
         worst = [{"node": node, **describe_parts(parts)} for node, parts in found[:WORST_MAX]]
         uptime = {"scale": scale.name, "weighed": weighed, "worst": worst}
-        return {**summarize(gists, wanted.labels), "uptime": uptime}
+        counted = await self.runtime.offload(partial(summarize, gists, wanted.labels))
+        return {**counted, "uptime": uptime}

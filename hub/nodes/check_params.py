@@ -19,6 +19,12 @@ class CheckNode(Struct, forbid_unknown_fields=True):
     check: CheckName | None = None
 
 
+class ListChecks(Struct, forbid_unknown_fields=True):
+    """A node whose checks are asked for."""
+
+    node: Name
+
+
 class SetChecks(Struct, forbid_unknown_fields=True):
     """A node and all the checks it should have; none when none are given."""
 
@@ -49,6 +55,8 @@ class ListUptimes(Struct, forbid_unknown_fields=True):
     scale: ScaleName = "5m"
     text: Annotated[str, Meta(max_length=200)] = ""
     after: Annotated[str, Meta(max_length=200)] = ""
+    cursor: Annotated[str, Meta(max_length=200)] = ""
+    """The cursor of an answer, which is the last node in it."""
     limit: Annotated[int, Meta(ge=1, le=100)] = 25
 
 
@@ -61,6 +69,7 @@ class ShowSummary(Struct, forbid_unknown_fields=True):
 
 PARAMS: Mapping[str, type[Struct]] = {
     "node.check": CheckNode,
+    "node.checks": ListChecks,
     "node.setChecks": SetChecks,
     "node.history": ShowHistory,
     "node.uptime": ShowUptime,
@@ -69,6 +78,7 @@ PARAMS: Mapping[str, type[Struct]] = {
 }
 SUMMARIES: Mapping[str, str] = {
     "node.check": "Run the checks of a node from this hub now: node, check.",
+    "node.checks": "The checks of a node, and what they say: node.",
     "node.setChecks": "Set all checks of a node: node, checks.",
     "node.history": "What hubs observed of a node, newest first: node, check, start, end, limit.",
     "node.uptime": "The uptime bars of a node, merged from all hubs: node, scale (5m, 24h).",

@@ -58,6 +58,8 @@ class Schedule:
     budget: CheckBudget = field(default_factory=CheckBudget)
     running: int = 0
     slow_running: int = 0
+    planned: int = 0
+    """How many checks there are in all."""
     missed: int = 0
     """Runs that were left out because the budget, or the check itself, was too slow for them."""
     _plans: dict[str, dict[str, Plan]] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class Schedule:
             held[name].is_gone = True
         for name in wanted.keys() - kept.keys():
             kept[name] = self._fresh(node, wanted[name], now)
+        self.planned += len(kept) - len(held)
         if kept:
             self._plans[node] = {name: kept[name] for name in wanted}
         return sorted(held.keys() - wanted.keys())

@@ -76,7 +76,12 @@ class Checks:
                 await self._bell.wait(self.schedule.next_seconds(now))
 
     def due(self, now: float) -> list[Run]:
-        """What of this hub's share begins now; give each to `run_due`."""
+        """What of this hub's share begins now; give each to `run_due`.
+
+        Nothing before this hub has listened: it does not know yet which hubs share the work.
+        """
+        if not self.observing.has_begun:
+            return []
         live = sorted({self.hub_id, *self.live_hubs()})
         return self.schedule.take(now, lambda plan: self._is_mine(plan, live))
 
@@ -120,7 +125,11 @@ class Checks:
         before, state = self.observing.state_of(node, name), OK if outcome.ok else FAILED
         self._note(node, name, state, outcome.message)
         if state != before and (state == FAILED or before == FAILED):
-            facts = {"node": node, "check": name, "target": result.check.target.shown(result.host)}
+            facts = {
+                "node_id": node,
+                "check": name,
+                "target": result.check.target.shown(result.host),
+            }
             told = "node.check.failed" if state == FAILED else "node.check.passed"
             self.tell(told, {**facts, "message": outcome.message})
 
@@ -142,6 +151,12 @@ class Checks:
         runs, self._runs = self._runs, []
         return runs
 
+    def put_back(self, runs: list[RunTime]) -> None:
+        """Take back runs that the disk did not take; those beyond 10,000 are shed."""
+        room = max(RUNS_KEPT_MAX - len(self._runs), 0)
+        self.shed_runs += max(len(runs) - room, 0)
+        self._runs[:0] = runs[:room]
+
     async def run_now(self, node: str, name: str | None = None) -> list[Result]:
         """Run the checks of a node here and now, or one of them.
 
@@ -158,7 +173,7 @@ class Checks:
             results = await asyncio.gather(*(self._run(node, check) for check in checks))
         finally:
             self._on_demand -= len(checks)
-        live = sorted({self.hub_id, *self.live_hubs()})
+        live = sorted({self.hub_id, *self.live_hubs()}) if self.observing.has_begun else []
         for result in results:
             if runner_of(node, result.check.name, live) == self.hub_id:
                 self._take(result)

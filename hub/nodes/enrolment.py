@@ -6,7 +6,7 @@ from typing import Any
 
 from hub.nodes.graves import Graves
 from hub.nodes.tombstones import Removal, reenrolled, removal_of
-from shared.errors import Refused
+from shared.errors import Removed
 from shared.merge import NodeRecord
 from shared.stamp import Stamp
 
@@ -53,17 +53,16 @@ class Enrolment:
 
     def refusal(
         self, node_id: str, record: NodeRecord | None, wall_ms: int
-    ) -> tuple[Refused, list[Event]] | None:
+    ) -> tuple[Removed, list[Event]] | None:
         """Why a beat makes no live record, and what is to be told; None for a node that is welcome."""
-        removal = self._removal(node_id, record)
+        removal = self.removal(node_id, record)
         if removal is None:
             return None
         self.refused_beats += 1
-        events = self._ask(node_id, removal, wall_ms)
-        words = f"node {node_id} was {removal.words()}: `headwater nodes register {node_id}` lets it back"
-        return Refused(words), events
+        return Removed(way_back(node_id, removal)), self._ask(node_id, removal, wall_ms)
 
-    def _removal(self, node_id: str, record: NodeRecord | None) -> Removal | None:
+    def removal(self, node_id: str, record: NodeRecord | None) -> Removal | None:
+        """Who removed a node, when and why; None for one that was not, or was let back."""
         if record is None and self.graves.holds(node_id):
             record = self.graves.answer(node_id)
         return removal_of(record) if record else None
@@ -105,6 +104,17 @@ class Enrolment:
         return [request.to_wire() for request in reversed(self.requests.values())]
 
 
+def way_back(node_id: str, removal: Removal) -> str:
+    """What a removed node, or who asks for it, is told."""
+    return (
+        f"node {node_id} was {removal.words()}: `headwater nodes register {node_id}` lets it back"
+    )
+
+
 def _told(request: Request) -> Event:
     removed = request.removed
-    return "node.refused", {"node": request.node_id, "removed_by": removed.by, "why": removed.why}
+    return "node.refused", {
+        "node_id": request.node_id,
+        "removed_by": removed.by,
+        "why": removed.why,
+    }

@@ -91,6 +91,10 @@ class Graves:
         stamp = self.stamps[node_id]
         return tombstone(node_id, stamp, removal_value(stamp.wall_ms, stamp.hub_id, "long ago"))
 
+    def put_back(self, unsaved: Mapping[str, Stamp | None]) -> None:
+        """What could not be written down is to be written with the next."""
+        self._unsaved = {**dict.fromkeys(unsaved), **self._unsaved}
+
     def take_unsaved(self) -> Mapping[str, Stamp | None]:
         """What must be written down, once: graves, and None for those to be deleted."""
         unsaved = {node_id: self.stamps.get(node_id) for node_id in self._unsaved}

@@ -6,6 +6,7 @@ Rules only.
 """
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hub.nodes.heard_wire import HeardReply, HeardSection, check
@@ -13,6 +14,8 @@ from shared.errors import BadInput
 
 NEVER = float("-inf")
 SLOTS_MAX = 1_000_000
+SPARE_SHARE = 32
+"""Arrays grow by a part of their length, and not for each node that comes."""
 
 
 @dataclass(slots=True)
@@ -51,9 +54,10 @@ class Ear:
     beat: "array[int]" = field(default_factory=lambda: array("Q"))
 
     def reach(self, slots: int) -> None:
-        """Make room for so many slots: the newcomers were never heard."""
+        """Make room for at least so many slots: the newcomers were never heard."""
         missing = slots - len(self.moved_at)
         if missing > 0:
+            missing += slots // SPARE_SHARE
             self.moved_at.extend([NEVER] * missing)
             self.interval.extend([0.0] * missing)
             self.incarnation.extend([0] * missing)
@@ -151,6 +155,12 @@ class HeardBooks:
         self.own.reach(slot + 1)
         return slot
 
+    def introduce(self, nodes: Iterable[str]) -> None:
+        """Give slots to many nodes, which is less work at once than one by one; raises BadInput."""
+        for node_id in nodes:
+            self.slots.of(node_id)
+        self.own.reach(len(self.slots))
+
     def hear(self, node_id: str, incarnation: int, beat: int, at: float, interval: float) -> int:
         """Note a beat that reached this hub itself; the slot, or -1 if it is no news."""
         slot = self.slot(node_id)
@@ -165,6 +175,20 @@ class HeardBooks:
             peer = self.peers[from_hub] = PeerEar(Ear(from_hub), self.slots)
         return peer.take(section, now)
 
+    def has_heard(self, node_id: str) -> bool:
+        """Whether a beat of the node ever reached this hub itself."""
+        slot = self.slots.find(node_id)
+        return (
+            slot is not None and slot < len(self.own.moved_at) and self.own.moved_at[slot] != NEVER
+        )
+
+    def hears(self, hub_id: str, node_id: str, since: float) -> bool:
+        """Whether a peer heard the node at that moment or later."""
+        slot, peer = self.slots.find(node_id), self.peers.get(hub_id)
+        if slot is None or peer is None or slot >= len(peer.ear.moved_at):
+            return False
+        return peer.ear.moved_at[slot] >= since
+
     def ages(self, node_id: str, now: float) -> dict[str, float]:
         """How many seconds ago each hub heard the node; hubs that never did are left out."""
         slot = self.slots.find(node_id)
@@ -176,6 +200,13 @@ class HeardBooks:
             for ear in ears
             if slot < len(ear.moved_at) and ear.moved_at[slot] != NEVER
         }
+
+    def silence(self, node_id: str) -> None:
+        """Forget when anybody heard a node that was removed; older beats are no news all the same."""
+        slot = self.slots.find(node_id)
+        for ear in (self.own, *(peer.ear for peer in self.peers.values())):
+            if slot is not None and slot < len(ear.moved_at):
+                ear.moved_at[slot] = NEVER
 
     def drop(self, hub_id: str) -> None:
         """Forget a peer that is configured no more."""

@@ -121,6 +121,19 @@ def _within(
             yield Told(log, line.subject, line.state, start, end, line.reason, line.folded)
 
 
+def last_words(all_told: Iterable[Told], since_ms: int) -> dict[str, Told]:
+    """By subject, what the observers that still spoke at that time said last; unknown is no word.
+
+    When several still speak of one check, the one that began to say so last has it from the run
+    that is the latest.
+    """
+    words: dict[str, Told] = {}
+    for each in sorted(all_told, key=lambda one: (one.since_ms, one.log)):
+        if each.until_ms >= since_ms and each.state != UNKNOWN:
+            words[each.subject] = each
+    return words
+
+
 def opinion_of(subject: str, state: str) -> Opinion | None:
     """What a line says; None when it says nothing about health."""
     if subject == LIVENESS:

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from hub.nodes.history import Attendance, Change
+from hub.nodes.history import Attendance, Change, observer_of
 from shared.errors import BadInput
 
 LINES_MAX = 1_000
@@ -97,6 +97,11 @@ class HistoryShare:
         """Take in what is on disk."""
         self.held = {standing.log: standing for standing in standings}
 
+    def head(self, log: str) -> int:
+        """Up to which number lines are on disk here; 0 for a log that is not."""
+        held = self.held.get(log)
+        return held.head if held else 0
+
     def hold(self, log: str, head: int) -> None:
         """Lines up to a number are on disk now."""
         old = self.held.get(log) or Standing(log, 0, 0, 0)
@@ -133,8 +138,7 @@ class HistoryShare:
         found = []
         for log in sorted(self._offers):
             offers = {hub: head for hub, head in self._offers[log].items() if hub in live}
-            held = self.held.get(log)
-            after = held.head if held else 0
+            after = self.head(log)
             hub = max(sorted(offers), key=lambda each: offers[each], default=None)
             if hub is not None and offers[hub] > after:
                 found.append(Want(hub, PageWanted(log, after)))
@@ -144,6 +148,28 @@ class HistoryShare:
         """Attendances to be written to the disk, each minute."""
         moved, self._moved = self._moved, set()
         return [self.held[log] for log in sorted(moved)]
+
+    def put_back(self, moved: Iterable[Standing]) -> None:
+        """Take back those that the disk did not take."""
+        self._moved.update(standing.log for standing in moved)
+
+    def withdraw(self, want: Want) -> None:
+        """Count no more on an offer that brought nothing, until the hub repeats it."""
+        self._offers.get(want.page.log, {}).pop(want.hub, None)
+
+    def forget(self, hub: str) -> None:
+        """Drop the offers of a hub that is a peer no more."""
+        for offers in self._offers.values():
+            offers.pop(hub, None)
+
+    def speaking(self, hubs: Iterable[str]) -> list[str]:
+        """The log of each of these hubs that it writes now: the one that it attended last."""
+        newest: dict[str, Standing] = {}
+        for standing in self.held.values():
+            hub = observer_of(standing.log)
+            if hub not in newest or standing.attended_ms > newest[hub].attended_ms:
+                newest[hub] = standing
+        return [newest[hub].log for hub in hubs if hub in newest]
 
 
 def with_standings(

@@ -8,7 +8,7 @@ that a restart with 100,000 nodes writes a line for those only of which it now s
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hub.nodes.history import BEGAN, FLAPPING, LIVENESS, REASON_CHARS_MAX, UNKNOWN, Change
+from hub.nodes.history import BEGAN, FAILED, FLAPPING, LIVENESS, REASON_CHARS_MAX, UNKNOWN, Change
 
 Key = tuple[str, str]
 
@@ -47,6 +47,7 @@ class Observing:
     _held: dict[Key, Held] = field(default_factory=dict)
     _early: dict[Key, tuple[str, str]] = field(default_factory=dict)
     _folding: set[Key] = field(default_factory=set)
+    _failing: set[Key] = field(default_factory=set)
     _pending: list[Change] = field(default_factory=list)
     _clock: tuple[float, int] = (0.0, 0)
     _since_ms: int = 0
@@ -55,14 +56,19 @@ class Observing:
         """Take in what was last said of each (node, subject, state) before this start."""
         for node, subject, state in states:
             self._held[node, subject] = Held(state)
+            self._note_failing((node, subject), state)
 
     def begin(self, now: float, wall_ms: int) -> None:
-        """Open an attendance: from here on this hub has opinions. Call it once it has listened."""
+        """Open an attendance: from here on this hub has opinions. Call it once it has listened.
+
+        What a check said last holds until it runs again, as it does while a hub runs.
+        """
         self._open(now, wall_ms)
         self.has_begun = True
         early, self._early = self._early, {}
         for key in list(self._held):
-            if key not in early and self._held[key].state != UNKNOWN:
+            is_silent = key[1] == LIVENESS and key not in early
+            if is_silent and self._held[key].state != UNKNOWN:
                 self.note(*key, UNKNOWN, "not heard since this hub began", now, wall_ms)
         for (node, subject), (state, reason) in early.items():
             self.note(node, subject, state, reason, now, wall_ms)
@@ -97,6 +103,7 @@ class Observing:
         refill = max(now - held.moved_at, 0.0) / SECONDS_PER_CHANGE
         held.tokens = min(held.tokens + refill, CHANGES_AT_ONCE)
         held.state, held.reason, held.moved_at = state, reason, now
+        self._note_failing(key, state)
         self._since_ms = max(self._since_ms, wall_ms)
         if held.is_folding:
             held.folded += 1
@@ -107,6 +114,12 @@ class Observing:
             held.is_folding, held.folded = True, 1
             self._folding.add(key)
             self._append(key, FLAPPING, "it changes too often for a line each")
+
+    def _note_failing(self, key: Key, state: str) -> None:
+        if state == FAILED:
+            self._failing.add(key)
+        else:
+            self._failing.discard(key)
 
     def _append(
         self, key: Key, state: str, reason: str, folded: int = 0, ended_ms: int = 0
@@ -145,15 +158,21 @@ class Observing:
             self._held.pop((node, subject), None)
             self._early.pop((node, subject), None)
             self._folding.discard((node, subject))
+            self._failing.discard((node, subject))
+
+    def checks(self) -> list[Key]:
+        """The nodes and checks of which something was said."""
+        return [key for key in self._held if key[1] != LIVENESS]
 
     def state_of(self, node: str, subject: str = LIVENESS) -> str:
         """What this hub last said."""
         held = self._held.get((node, subject))
         return held.state if held else UNKNOWN
 
-    def failing(self, node: str, subjects: Iterable[str]) -> int:
-        """How many of these checks fail as this hub ran them."""
-        return sum(self.state_of(node, subject) == "failed" for subject in subjects)
+    @property
+    def failing(self) -> int:
+        """How many checks fail as this hub ran them."""
+        return len(self._failing)
 
     def take_pending(self) -> list[Change]:
         """The lines to be stored, in one transaction and in their order, each of them once."""

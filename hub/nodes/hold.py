@@ -92,6 +92,14 @@ class Holds:
                 "hub.hold.end", {"hub": hub_id, "why": "it did not return", "seconds": seconds}
             )
 
+    def drop(self, hub_id: str) -> None:
+        """Wait no more for a hub that was removed for good, which people were told."""
+        self.held.pop(hub_id, None)
+
+    def of(self, hub_id: str) -> Hold | None:
+        """What a hub that is away said when it left; None for one that means to be here."""
+        return self.held.get(hub_id)
+
     def is_held(self, hub_id: str) -> bool:
         """Whether the hub's absence is planned, so that nobody adopts from it or raises an alarm."""
         return hub_id in self.held

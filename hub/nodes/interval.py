@@ -29,6 +29,9 @@ class IntervalLimits:
 RAMP_INTERVALS = 2.0
 FIRST_SHARE_MIN = 0.2
 
+TOLD_SECONDS_MAX = 3600.0
+"""Edges take no longer interval for a sound one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -82,7 +85,7 @@ class Interval:
         """The interval to ask for now: longer right after a start, then falling in a line."""
         steady = self.steady_seconds(nodes)
         past = max(now - self.began_at, 0.0) / (RAMP_INTERVALS * steady)
-        return steady * (1.0 + max(0.0, 1.0 - past))
+        return min(steady * (1.0 + max(0.0, 1.0 - past)), TOLD_SECONDS_MAX)
 
     def asked(self, nodes: int, now: float, node_id: str, *, is_first: bool) -> Asked:
         """What to answer a node. A fleet that came at once does not come at once again."""

@@ -7,12 +7,21 @@ never by a clock; merging and settling together stay commutative, associative an
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
 from shared.beat import Beat
-from shared.merge import REMOVED, Facts, Intent, NodeRecord, Observation, intent_order, merge
+from shared.merge import (
+    REMOVED,
+    UNIX_MS_MAX,
+    Facts,
+    Intent,
+    NodeRecord,
+    Observation,
+    intent_order,
+    merge,
+)
 from shared.stamp import ZERO, Stamp
 
 DAY_MS = 86_400_000
@@ -67,11 +76,15 @@ def removal_of(record: NodeRecord) -> Removal | None:
     told = held.value if isinstance(held.value, dict) else {}
     at_ms = told.get("at_ms")
     return Removal(
-        at_ms if isinstance(at_ms, int) else held.stamp.wall_ms,
+        at_ms if _is_time(at_ms) else min(max(held.stamp.wall_ms, 0), UNIX_MS_MAX),
         _words(told.get("by")) or held.stamp.hub_id,
         _words(told.get("why")),
         held.stamp,
     )
+
+
+def _is_time(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value <= UNIX_MS_MAX
 
 
 def _words(value: object) -> str:
@@ -82,6 +95,16 @@ def is_removed(record: NodeRecord) -> bool:
     """Whether a record is a tombstone, to be left out of every list."""
     held = record.intent.get(REMOVED)
     return held is not None and bool(held.value)
+
+
+def has_come(record: NodeRecord) -> bool:
+    """Whether any hub heard the node in this life; False for one that people only expect."""
+    return record.facts is not None or record.observation is not None
+
+
+def is_watched(record: NodeRecord) -> bool:
+    """Whether silence of the node means anything: it is here, and was heard before."""
+    return has_come(record) and not is_removed(record)
 
 
 def began(record: NodeRecord) -> Stamp:
@@ -122,7 +145,6 @@ def settled(record: NodeRecord) -> NodeRecord:
         _of_this_life(record.facts, lift),
         _of_this_life(record.observation, lift),
         {name: held for name, held in record.intent.items() if intent_order(held) >= since},
-        {hub: heard for hub, heard in record.heard.items() if heard.incarnation > lift},
     )
 
 

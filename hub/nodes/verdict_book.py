@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hub.nodes.brake import Brake, Signs
-from hub.nodes.heard import NEVER, Ear, HeardBooks
+from hub.nodes.heard import NEVER, SPARE_SHARE, Ear, HeardBooks
 from hub.nodes.heard_wire import HeardReply, HeardSection
 from hub.nodes.verdict import (
     OFFLINE_INTERVALS,
@@ -96,11 +96,13 @@ class VerdictBook:
             self._wheel.clear(slot)
 
     def _reach(self, slot: int) -> None:
-        missing = len(self.heard.slots) - len(self._code)
+        known = len(self.heard.slots)
+        missing = known - len(self._code)
         if missing > 0:
+            missing += known // SPARE_SHARE
             self._code.extend([_UNWATCHED] * missing)
             self._since.extend([0.0] * missing)
-            self._wheel.reach(len(self.heard.slots))
+            self._wheel.reach(len(self._code))
 
     def hear(self, node_id: str, incarnation: int, beat: int, now: float, interval: float) -> bool:
         """Take in a beat that reached this hub itself; False if it is no news. Raises BadInput.

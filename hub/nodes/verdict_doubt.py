@@ -12,7 +12,8 @@ PEER_REPORT_SECONDS = 3.0
 """Peers report each second; one that misses three may hear what it cannot tell."""
 
 PEER_WAIT_SECONDS_MAX = 30.0
-"""A peer that answers but reports nothing for so long, an old one for example, is waited for no more."""
+"""A peer that answers but reports nothing for so long is waited for no more. One that does not answer
+here, and lives by the word of others, is waited for until it does or is dead: it may hear every node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class PeerStanding:
 
     is_alive: bool
     is_isolated: bool = False
+    answers: bool = True
+    """Whether it answers this hub, and does not only live by the word of others."""
 
     @property
     def counts(self) -> bool:
@@ -67,6 +70,9 @@ class OwnDoubts:
             del self._waited_since[hub_id]
         for hub_id in quiet:
             since = self._waited_since.setdefault(hub_id, now)
+            if not peers[hub_id].answers:
+                reason = f"{hub_id} does not answer this hub, and may hear it"
+                return Doubt(reason, now + PEER_WAIT_SECONDS_MAX)
             if now < since + PEER_WAIT_SECONDS_MAX:
                 return Doubt(f"{hub_id} has not reported lately", since + PEER_WAIT_SECONDS_MAX)
         return None

@@ -1,25 +1,22 @@
 """What of a peer's news is let in to the join: everything of a sound hub, no stamps of a wrong clock.
 
 Admission looks at the clock of the *peer*, never at the clock of a record, and stands before the join
-(`shared.merge.merge`), which reads no clock. Facts, observations and `heard` are counters of nodes and
+(`shared.merge.merge`), which reads no clock. Facts and observations are counters of nodes and
 pass always. Of the intents, these wait while a hub is quarantined:
 
 - what that hub stamped, whether it brings it itself, or another passes on what is younger than the
   quarantine (what is older is from its sound days, and who passes it on has found it sound);
 - what that hub passes on with a stamp later than now and the limit, whoever made it.
 
-They are *parked* here and not asked for again later: the position of the exchange goes on. To hold
-the position back would hold back the facts and beats that stand behind in the same list, for as long
-as the clock is wrong, and would carry the same page over the network every second. Nothing is lost:
-of each field the winner of all that came is kept, by the order of the join itself, so letting it in
-later gives the same record as letting in each when it came. When there is no room, what does not fit
-is counted and its peer is noted in `to_ask_again`: its exchange begins anew once its clock is sound.
-What is parked is memory only, so a position may be kept on disk only while `holds_of` says nothing.
+They are *parked* here, of each field the winner of all that came, by the order of the join itself, so
+letting it in later gives the same record as letting in each when it came. What is parked is memory
+only, and what finds no room is only counted, for nothing rests on it: this hub does not claim the
+changes that it let in only in part (`Replica.admit`), and has them told again once the clock is right.
 
 Stamps are never rewritten.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -181,16 +178,3 @@ class Admission:
         """Some of what waits, the latest stamps first, for people."""
         newest = sorted(self._parked.values(), key=lambda each: each.intent.stamp, reverse=True)
         return newest[:limit]
-
-
-def let_in_all(
-    records: Iterable[NodeRecord],
-    from_hub: str,
-    held: Mapping[str, NodeRecord],
-    admission: Admission,
-    door: Door,
-) -> list[NodeRecord]:
-    """A page of a peer, each record less what must wait."""
-    return [
-        admission.let_in(record, from_hub, held.get(record.node_id), door) for record in records
-    ]

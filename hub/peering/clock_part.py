@@ -11,7 +11,7 @@ from hub.gossip import Gossip
 from hub.ground import Ground
 from hub.nodes.edge_clocks import EdgeClocks
 from hub.params import read
-from hub.peering.admission import Admission, Door, door_of, let_in_all
+from hub.peering.admission import Admission, Door, door_of
 from hub.peering.clock_answers import ListClocks, Moment, describe_clocks, own_sentence
 from hub.peering.clock_poison import count_poisoned
 from hub.peering.clock_samples import Echo
@@ -45,6 +45,7 @@ class ClockPart(Witness):
         self.clocks = Clocks(ground.hub_id, limits, on_own_step=self.edges.begin_anew)
         self.admission = Admission()
         self.poisoned = 0
+        self._quarantined: set[str] = set()
 
     # ---- what a part is
 
@@ -86,10 +87,12 @@ class ClockPart(Witness):
         if message.sender.hub_id != self.ground.hub_id:
             self.clocks.glimpse(message.sender.hub_id, message.wall_ms, now, wall_ms)
 
-    def let_in(self, records: list[NodeRecord], from_hub: str, now: float) -> list[NodeRecord]:
+    def let_in(self, record: NodeRecord, from_hub: str, now: float) -> NodeRecord:
         """All but the orders that must wait for a clock."""
-        held = self.ground.registry.records
-        return let_in_all(records, from_hub, held, self.admission, self._door(now))
+        if not record.intent:
+            return record
+        held = self.ground.registry.records.get(record.node_id)
+        return self.admission.let_in(record, from_hub, held, self._door(now))
 
     def forgot(self, peer: Peer) -> None:
         """Drop what was known of a hub, unless only a second address of it is gone."""
@@ -118,15 +121,19 @@ class ClockPart(Witness):
         ground, now = self.ground, self.ground.now
         self._tell(self.clocks.read_own(now, ground.runtime.wall_ns() / 1e6))
         self._tell(self.clocks.judge(now))
-        door = self._door(now)
-        changed = [ground.registry.apply(each, now) for each in self.admission.release(door)]
-        if any(changed):
-            ground.mesh.tell_soon()
-        for hub_id in self.admission.take_to_ask_again(door):
-            peer = ground.mesh.peers.by_id(hub_id)
-            if peer is not None:
-                peer.exchange.heard_through = 0
+        self._release(self._door(now), now)
         return LOOK_SECONDS
+
+    def _release(self, door: Door, now: float) -> None:
+        """Let in what need not wait any more, and have told again what this hub could not claim."""
+        registry = self.ground.registry
+        for record in self.admission.release(door):
+            registry.apply(record, now)
+        sound = self._quarantined - door.quarantined.keys()
+        sound.update(self.admission.take_to_ask_again(door))
+        self._quarantined = set(door.quarantined)
+        if sound and registry.replica.waiting.total:
+            registry.exchange.ask_again()
 
     async def count(self) -> float:
         """Count the stored orders whose stamps are no times, and drop the clocks of removed edges."""

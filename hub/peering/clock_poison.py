@@ -26,7 +26,7 @@ def is_poisoned(stamp: Stamp, wall_ms: int) -> bool:
 
 def stamp_time_ms(stamp: Stamp, wall_ms: int) -> int | None:
     """The time to show for a stamp; None for one that is no time."""
-    return None if is_poisoned(stamp, wall_ms) else stamp.wall_ms
+    return None if is_poisoned(stamp, wall_ms) or stamp.wall_ms < 0 else stamp.wall_ms
 
 
 def may_witness(stamp: Stamp, wall_ms: int) -> bool:

@@ -7,9 +7,10 @@ Two levels. *Avoid*: two misses in a row, or a refusal; callers go elsewhere, no
 *Dead*: nobody whose word reaches us has heard of the peer for 6 s and for 1 s more, and where there
 are three or more hubs a second one misses it, too. What others say can keep a peer from death and
 takes part in it, but never brings it about alone. A hub that reaches nobody is *isolated*, and
-declares no one dead.
+declares no one dead. A peer that said when it will be back is not dead before that, only avoided.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hub.peering.detect_news import News
@@ -40,6 +41,11 @@ from hub.peering.matrix import Matrix, SeenRow
 from shared.readers import NAME
 
 
+def _nobody_is_held(peer: str) -> bool:
+    """No peer has said that it leaves for a while."""
+    return False
+
+
 @dataclass(slots=True)
 class Detector:
     """What one hub believes of its peers. `incarnation` must be above that of the last start."""
@@ -49,6 +55,8 @@ class Detector:
     incarnation: int
     began_at: float
     limits: DetectLimits = LIMITS
+    is_held: Callable[[str], bool] = _nobody_is_held
+    """Whether a peer is away by plan now."""
     watches: dict[str, Watch] = field(default_factory=dict)
     health: LocalHealth = field(init=False)
     news: News = field(default_factory=News)
@@ -230,6 +238,8 @@ class Detector:
 
     def _is_doomed(self, watch: Watch, observers: tuple[str, ...], at: float) -> bool:
         if self.is_isolated or watch.state is PeerState.DEAD or watch.life is None:
+            return False
+        if self.is_held(watch.peer):
             return False
         bound = self.limits.silent_seconds * self.health.factor(self.health.seen_at)
         silent = min(watch.silent_seconds(at), at - self._floor_at)

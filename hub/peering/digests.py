@@ -47,6 +47,10 @@ class Digests:
         self.hashes[node] = value
         return True
 
+    def drop(self, node: str) -> None:
+        """Forget the record of a node."""
+        self._buckets[bucket_of(node)] ^= self.hashes.pop(node, 0)
+
     def table(self) -> bytes:
         """All the buckets, 8 bytes each, big end first."""
         return b"".join(value.to_bytes(HASH_BYTES, "big") for value in self._buckets)

@@ -31,22 +31,41 @@ class Dots:
     _seqs: dict[Stream, "array[int]"] = field(default_factory=dict)
     _places: "array[int]" = field(default_factory=_numbers)
     _order: "array[int]" = field(default_factory=_numbers)
+    _free: list[int] = field(default_factory=list)
+    """Rows of nodes that were forgotten."""
 
     def touch(self, node: str) -> None:
         """Put a node, known or new, at the end of the order."""
         row = self.rows.get(node)
         if row is None:
-            row = self.rows[node] = len(self._names)
-            self._names.append(node)
-            self._moved.append(0)
-            for seqs in self._seqs.values():
-                seqs.append(0)
+            row = self.rows[node] = self._new_row(node)
         self.position += 1
         self._moved[row] = self.position
         self._places.append(self.position)
         self._order.append(row)
         if len(self._order) > 2 * len(self._names) + STALE_MIN:
             self._clear_order()
+
+    def _new_row(self, node: str) -> int:
+        if self._free:
+            row = self._free.pop()
+            self._names[row] = node
+            return row
+        self._names.append(node)
+        self._moved.append(0)
+        for seqs in self._seqs.values():
+            seqs.append(0)
+        return len(self._names) - 1
+
+    def forget(self, node: str) -> None:
+        """Drop a node with all its dots; nothing if it is not known."""
+        row = self.rows.pop(node, None)
+        if row is None:
+            return
+        self._names[row], self._moved[row] = "", 0
+        for seqs in self._seqs.values():
+            seqs[row] = 0
+        self._free.append(row)
 
     def _clear_order(self) -> None:
         pairs = zip(self._places, self._order, strict=True)

@@ -12,8 +12,10 @@ from typing import Any, Generic
 
 from hub.peering import exchange_pull as pull
 from hub.peering.exchange_pull import Standing
-from hub.peering.exchange_replica import R, Replica, Taken
+from hub.peering.exchange_replica import Replica
 from hub.peering.exchange_retire import Retirement, drop_retired, retire_by_and_by, to_wire
+from hub.peering.exchange_take import Delivery, take
+from hub.peering.exchange_values import R, Taken
 from hub.peering.exchange_wire import (
     PUSH_BYTES_MAX,
     VERSION,
@@ -28,7 +30,9 @@ from hub.peering.exchange_wire import (
     dots_of,
     fitting,
 )
-from hub.peering.vector import Stream, from_wire
+from hub.peering.parked import Parked
+from hub.peering.refusals import Double
+from hub.peering.vector import Stream, from_wire, minus
 from hub.peering.vector import to_wire as vector_to_wire
 from shared.errors import BadInput
 from shared.ranges import Ranges
@@ -67,11 +71,19 @@ class Exchange(Generic[R]):
 
     def _check_sender(self, message: Head) -> None:
         if message.sender == self.replica.own[0]:
-            raise BadInput(f"this hub is called {message.sender} too: rename one of us")
+            name = message.sender
+            raise Double(name, f"this hub is called {name} too: rename one of us")
 
     def forget(self, hub_id: str) -> None:
         """Drop a peer that will not come back."""
         self.peers.pop(hub_id, None)
+
+    def ask_again(self) -> None:
+        """What was not let in may be by now: have every peer tell it again."""
+        self.replica.waiting = Parked()
+        for standing in self.peers.values():
+            standing.cursor = 0
+            standing.settle()
 
     # ---- pushes
 
@@ -109,8 +121,8 @@ class Exchange(Generic[R]):
 
     def _take_direct(self, item: Item, dots: dict[Stream, int], by: Head, at_ms: int) -> bool:
         reason = "push" if isinstance(by, Push) else "sweep"
-        taken = self.replica.take(item, dots, by.sender, at_ms, reason)
-        if taken in (Taken.EARLY, Taken.PARKED):
+        taken = take(self.replica, Delivery(item, dots, by.sender, at_ms, reason))
+        if taken in (Taken.EARLY, Taken.PARKED, Taken.WITHHELD, Taken.BURIED):
             return False
         self.replica.cover(dots.items())
         return True
@@ -179,6 +191,16 @@ class Exchange(Generic[R]):
         drop_retired(self.replica, self.retirement)
         return retire_by_and_by(self.replica, records_max, gone)
 
+    def is_near(self, hub_id: str) -> bool:
+        """Whether this hub and a peer lack little of each other, as far as it is known here: if not,
+        comparing all that they hold would find what they are about to fetch anyway."""
+        standing = self.peers.get(hub_id)
+        if standing is None or not standing.vector:
+            return False
+        mine = self.replica.lacks(standing.vector)
+        theirs = minus(self.replica.vector.ranges, standing.vector)
+        return max(pull.count(mine), pull.count(theirs)) < pull.BACKLOG_RECORDS
+
     # ---- asking and answering
 
     def next_ask(self, now: float) -> tuple[str, Ask] | None:
@@ -231,9 +253,12 @@ class Exchange(Generic[R]):
             raise BadInput(f"{answer.sender} answers with parts of records")
         if answer.through < ask.after or (answer.through == ask.after and not is_last):
             raise BadInput(f"a page of {answer.sender} leads nowhere")
+        if ask.after > standing.cursor:
+            self._asking_until = 0.0
+            return False  # What stands before this page has to be told again first.
         told = self._read_vector(answer.vector or [])
         for item, dots in self._read(answer.items, answer.streams):
-            self.replica.take(item, dots, answer.sender, at_ms, "answer")
+            take(self.replica, Delivery(item, dots, answer.sender, at_ms, "answer"))
         standing.cursor = max(standing.cursor, answer.through)
         self.replica.claim(told)
         self._asking_until = 0.0

@@ -6,10 +6,12 @@ cover it too: only then, since numbers that a later change has superseded have n
 and the later change may have stood on the last page. A position is good for one life of the peer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from hub.peering.exchange_replica import R, Replica
+from hub.peering.exchange_replica import Replica
+from hub.peering.exchange_values import R
 from hub.peering.exchange_wire import PAGE_BYTES_MAX, RECORDS_MAX, Item, Names, size_of
 from hub.peering.vector import Stream, common
 from shared.ranges import Ranges
@@ -69,11 +71,16 @@ def hear_position(standing: Standing, replica: Replica[R], position: int, now: f
         standing.cursor = max(standing.cursor, position)
 
 
+def count(vector: Mapping[Stream, Ranges]) -> int:
+    """How many numbers there are in all."""
+    return sum(held.count for held in vector.values())
+
+
 def is_worth_asking(standing: Standing, replica: Replica[R]) -> bool:
     """Whether the peer has what we lack, and it is not on its way."""
     if not standing.life:
         return False
-    if sum(held.count for held in standing.lacked.values()) >= BACKLOG_RECORDS:
+    if count(standing.lacked) >= BACKLOG_RECORDS:
         return bool(replica.lacks(standing.lacked))
     return bool(replica.lacks(standing.waited))
 

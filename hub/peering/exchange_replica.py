@@ -4,62 +4,39 @@ The law that all rests on: *whoever covers a number has in the node's record wha
 earlier ones of the same stream brought*. So a record changes in two ways only: by a change that this
 hub originates, which gets a number, or by an item of a peer, which names the numbers in it. Should an
 item change a record although all its numbers were covered, somebody broke the law: the outcome is
-originated anew, so that every hub gets it, and counted, for in a correct mesh it never happens.
+originated anew, so that every hub gets it, and counted, for in a correct mesh it never happens. What
+becomes of an item is decided in hub.peering.exchange_take.
+
+`admit` may keep a part of a peer's record out for a while. What is let in then becomes a change of this
+hub, and the numbers of the item are withheld, like those of a record that cannot be applied, until
+`ask_again`: whoever does not cover them is told again.
 """
 
-import enum
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic
 
 from hub.peering.digests import Digests, hash_of
 from hub.peering.dots import Dots
+from hub.peering.exchange_values import R, RecordRules, RetiredStream, Taken, Unsaid
 from hub.peering.exchange_wire import Item, Names
-from hub.peering.parked import Parked, parked_record
+from hub.peering.parked import Parked
+from hub.peering.refusals import Double
 from hub.peering.vector import Dot, Stream, Vector, check_bounds, minus
-from shared.errors import BadInput
 from shared.ranges import Ranges
 
-R = TypeVar("R")
+
+def _all_of_it(record: R, sender: str) -> R:
+    return record
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRules(Generic[R]):
-    """What must be known of records. `merge` is commutative, associative and idempotent, and `encode`
-    gives equal bytes for equal records."""
-
-    node_of: Callable[[R], str]
-    merge: Callable[[R, R], R]
-    encode: Callable[[R], bytes]
-    decode: Callable[[bytes], R]
+def _takes_all(record: R) -> Taken | None:
+    """Nothing was ever removed."""
 
 
-class Taken(enum.Enum):
-    """What became of an item."""
-
-    NEW = "new"
-    KNOWN = "known"
-    EARLY = "early"
-    REPAIRED = "repaired"
-    PARKED = "parked"
-
-
-@dataclass(frozen=True, slots=True)
-class RetiredStream:
-    """What was `covered` of a stream is in `successor` up to the number `through`."""
-
-    successor: Stream
-    through: int
-    covered: Ranges
-
-
-@dataclass(slots=True)
-class Unsaid(Generic[R]):
-    """What is to be pushed of a node: a part that needs `base`, or the whole record (no part)."""
-
-    part: R | None
-    base: int
+def _nobody(before: R | None, after: R) -> None:
+    """Nobody listens."""
 
 
 @dataclass(slots=True)
@@ -68,11 +45,20 @@ class Replica(Generic[R]):
 
     own: Stream
     rules: RecordRules[R]
+    admit: Callable[[R, str], R] = _all_of_it
+    """What of a record of a peer may be merged now; may raise anything for one that may never be."""
+    keeps_out: Callable[[R], Taken | None] = _takes_all
+    """What becomes of a record of a peer that may not be merged, since a person removed its node:
+    KNOWN where it says nothing more, BURIED where its sender has to be told; None for all others."""
+    on_taken: Callable[[R | None, R], None] = _nobody
+    """Told of each record that a peer has changed: as it was, and as it is."""
     records: dict[str, R] = field(default_factory=dict)
     dots: Dots = field(default_factory=Dots)
     vector: Vector = field(default_factory=Vector)
     digests: Digests = field(default_factory=Digests)
     parked: Parked = field(default_factory=Parked)
+    waiting: Parked = field(default_factory=Parked)
+    """What `admit` did not let in."""
     retired: dict[Stream, RetiredStream] = field(default_factory=dict)
     retiring: Stream | None = None
     redone: set[str] = field(default_factory=set)
@@ -89,11 +75,11 @@ class Replica(Generic[R]):
     rescued: int = 0
     """Changes that their origin had lost in a crash or a restore, originated anew here."""
 
-    def load(self, node: str, record: R, dots: Mapping[Stream, int]) -> None:
-        """Take in what was on disk, before anything else. A record of an older release that bears no
-        change becomes one of this hub's."""
+    def load(self, node: str, record: R, record_hash: int, dots: Mapping[Stream, int]) -> None:
+        """Take in what was on disk, with its hash, before anything else. A record of an older release
+        that bears no change becomes one of this hub's."""
         self.records[node] = record
-        self.digests.put(node, hash_of(self.rules.encode(record)))
+        self.digests.put(node, record_hash)
         self.dots.touch(node)
         self.dots.put(node, dots)
         if not dots:
@@ -106,7 +92,7 @@ class Replica(Generic[R]):
         node = self.rules.node_of(change)
         held = self.records.get(node)
         merged = change if held is None else self.rules.merge(held, change)
-        if not self._keep(node, merged):
+        if not self.keep(node, merged):
             return False
         unsaid = self.unsaid.get(node)
         if unsaid is None:
@@ -128,7 +114,8 @@ class Replica(Generic[R]):
         self.vector.add(self.own, self.seq, self.seq)
         self.dirty.add(node)
 
-    def _keep(self, node: str, record: R) -> bool:
+    def keep(self, node: str, record: R) -> bool:
+        """Hold this record of a node; returns whether it is another one than before."""
         if not self.digests.put(node, hash_of(self.rules.encode(record))):
             return False
         self.records[node] = record
@@ -143,78 +130,17 @@ class Replica(Generic[R]):
                 dots = names.dots({self.own: self.dots.get(node, self.own)})
                 yield Item(node, dots, self.rules.encode(unsaid.part), unsaid.base)
 
-    # ---- what peers say
+    def drop(self, node: str) -> None:
+        """Let go of a record for good, with all that was to be said of it; what is covered stays so.
 
-    def take(
-        self, item: Item, dots: Mapping[Stream, int], sender: str, at_ms: int, reason: str
-    ) -> Taken:
-        """Merge an item; which numbers are covered by it is for the caller to say."""
-        outcome = self._take(item, dots, sender, at_ms, reason)
-        self.taken[outcome] += 1
-        return outcome
-
-    def _take(
-        self, item: Item, dots: Mapping[Stream, int], sender: str, at_ms: int, reason: str
-    ) -> Taken:
-        node = item.node
-        if item.base > 0 and any(self.dots.get(node, stream) < item.base for stream in dots):
-            return Taken.EARLY
-        try:
-            is_changed = self._merge(item)
-        # Whatever decoding and merging may raise: one record of a peer must not stop all others.
-        except Exception as error:
-            self._park(item, dots, sender, at_ms, f"{type(error).__name__}: {error}")
-            return Taken.PARKED
-        was_known = all(
-            stream in self.retired or self.vector.covers(stream, seq)
-            for stream, seq in dots.items()
-        )
-        is_news = self._note(node, dots, is_changed=is_changed)
-        if is_changed and was_known:
-            self.originate_anew(node)
-            if any(stream in self.retired for stream in dots):
-                self.rescued += 1
-                return Taken.NEW
-            self.repaired[reason] += 1
-            return Taken.REPAIRED
-        return Taken.NEW if is_news else Taken.KNOWN
-
-    def _merge(self, item: Item) -> bool:
-        if hash_of(item.record) == self.digests.hashes.get(item.node):
-            return False
-        record = self.rules.decode(item.record)
-        if self.rules.node_of(record) != item.node:
-            raise BadInput(f"this is a record of {self.rules.node_of(record)}")
-        held = self.records.get(item.node)
-        return self._keep(item.node, record if held is None else self.rules.merge(held, record))
-
-    def _note(self, node: str, dots: Mapping[Stream, int], *, is_changed: bool) -> bool:
-        fresh = {
-            stream: seq
-            for stream, seq in dots.items()
-            if stream not in self.retired and self.dots.get(node, stream) < seq
-        }
-        is_new = is_changed or bool(fresh)
-        if is_new:
-            self.dots.touch(node)
-            self.dots.put(node, fresh)
-            self.dirty.add(node)
-        if self.retiring in fresh:
-            self.redone.discard(node)
-        if self.parked.entries:
-            self.parked.settle(node, self.dots.of(node))
-        return is_new
-
-    def _park(
-        self, item: Item, dots: Mapping[Stream, int], sender: str, at_ms: int, reason: str
-    ) -> None:
-        # All that the node lacks of a stream is in this item, so nothing since then may be claimed.
-        spans = {
-            stream: (self.dots.get(item.node, stream) + 1, seq)
-            for stream, seq in dots.items()
-            if stream not in self.retired and not self.vector.covers(stream, seq)
-        }
-        self.parked.park(parked_record(item.node, sender, at_ms, reason, item.record, spans))
+        `keeps_out` must know it from now on.
+        """
+        self.records.pop(node, None)
+        self.digests.drop(node)
+        self.dots.forget(node)
+        self.dirty.discard(node)
+        self.unsaid.pop(node, None)
+        self.redone.discard(node)
 
     # ---- what is covered
 
@@ -225,7 +151,7 @@ class Replica(Generic[R]):
                 self.vector.add(stream, seq, seq)
 
     def claim(self, theirs: Mapping[Stream, Ranges]) -> None:
-        """Everything that a peer covers has been merged, but for what is parked."""
+        """Everything that a peer covers has been merged, but for what is parked or waits."""
         self.vector.claim(self.lacks(theirs))
 
     def lacks(self, theirs: Mapping[Stream, Ranges]) -> dict[Stream, Ranges]:
@@ -235,7 +161,10 @@ class Replica(Generic[R]):
             for stream, held in self.vector.lacks(theirs).items()
             if stream not in self.retired
         }
-        return minus(wanted, self.parked.withheld()) if wanted and self.parked.total else wanted
+        for kept in (self.parked, self.waiting):
+            if wanted and kept.total:
+                wanted = minus(wanted, kept.withheld())
+        return wanted
 
     def check(self, told: Mapping[Stream, int]) -> None:
         """Refuse numbers that this hub never gave, and more streams than there can be; raises BadInput.
@@ -243,7 +172,8 @@ class Replica(Generic[R]):
         `told` has the largest number of each stream.
         """
         if told.get(self.own, 0) > self.seq:
-            raise BadInput(f"it knows changes of {self.own[0]} that this hub never made: a double?")
+            text = f"it knows changes of {self.own[0]} that this hub never made: a double?"
+            raise Double("", text)  # Who brings it may be neither of the two.
         known = self.vector.ranges.keys() | self.dots.streams
         if not told.keys() <= known:
             check_bounds(known | (told.keys() - self.retired.keys()))

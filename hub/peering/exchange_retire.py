@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from hub.peering.exchange_replica import R, Replica, RetiredStream
+from hub.peering.exchange_replica import Replica
+from hub.peering.exchange_values import R, RetiredStream
 from hub.peering.exchange_wire import RETIRED_MAX, SPANS_OF_STREAM_MAX, Retired
 from hub.peering.vector import Stream
 from shared.errors import BadInput

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from hub.peering.exchange import Exchange
-from hub.peering.exchange_replica import R
+from hub.peering.exchange_values import R
 from hub.peering.exchange_wire import (
     LISTED_MAX,
     PAGE_BYTES_MAX,
@@ -50,7 +50,8 @@ class Sweep(Generic[R]):
         through = "" if listing.is_last else names[-1]
         replica = self.exchange.replica
         found = replica.digests.differing(listing.buckets, listing.after, through, listing.nodes)
-        nodes = [node for node in found if node not in replica.parked.entries]
+        apart = replica.parked.entries.keys() | replica.waiting.entries.keys()
+        nodes = [node for node in found if node not in apart]
         self.differing += len(nodes)
         if listing.is_last:
             return nodes, None
@@ -61,9 +62,8 @@ class Sweep(Generic[R]):
 
     def next_swap(self, nodes: list[str]) -> tuple[Swap, list[str]]:
         """Our records of some nodes, with the wish to see theirs, and the nodes that remain."""
-        swap = _swap(self.exchange, nodes)
-        said = set(swap.wanted)
-        return swap, [node for node in nodes if node not in said]
+        swap = _swap(self.exchange, nodes[:LISTED_MAX])
+        return swap, nodes[len(swap.wanted) :]
 
     def on_swap(self, swap: Swap, at_ms: int) -> None:
         """Merge what came back. Raises BadInput."""
@@ -71,7 +71,7 @@ class Sweep(Generic[R]):
 
 
 def _swap(exchange: Exchange[R], nodes: list[str]) -> Swap:
-    """As many of these nodes as fit: those that this hub has as records, all of them as wishes."""
+    """The first of these nodes, as many as fit: those that this hub has as records, all as wishes."""
     replica, names = exchange.replica, Names()
     held = [node for node in nodes if node in replica.records]
     items = fitting(replica.items(held, names), PAGE_BYTES_MAX) if held else []

@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from hub.peering.digests import BUCKETS, TABLE_BYTES
+from hub.peering.refusals import OtherCluster, OtherVersion
 from hub.peering.vector import STREAMS_MAX, Stream
-from shared.errors import BadInput, Refused, TooLarge
+from shared.errors import BadInput, TooLarge
 from shared.ranges import SEQ_MAX
 from shared.readers import NAME
 
@@ -174,12 +175,9 @@ def read(body: bytes, kind: type[Kind], cluster: str) -> Kind:
 
 def _check_head(head: Head, cluster: str) -> None:
     if head.version != VERSION:
-        raise BadInput(
-            f"{head.sender} speaks version {head.version} of the talk between hubs, "
-            f"and this hub speaks {VERSION}: run the same release on both"
-        )
+        raise OtherVersion(head.sender, head.version, VERSION)
     if head.cluster != cluster:
-        raise Refused(f"{head.sender} belongs to the cluster {head.cluster!r}, not {cluster!r}")
+        raise OtherCluster(head.sender, head.cluster, cluster)
 
 
 def dots_of(item: Item, streams: list[StreamName]) -> dict[Stream, int]:

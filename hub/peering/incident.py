@@ -27,6 +27,8 @@ MOMENTS_MAX = 64
 CONFLICTS_MAX = 1_000
 HUBS_MAX = 32
 SIGHTS_PER_HUB_MAX = 20
+SIGHTS_MAX = 200
+"""Of all hubs together, whatever names a peer makes up."""
 SIGHT_BYTES_MAX = 2 * 1024 * 1024
 
 HubId = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -141,7 +143,7 @@ def later(mine: Sight, theirs: Sight) -> Sight:
 
 
 def merge_sights(mine: Mapping[Key, Sight], theirs: Mapping[Key, Sight]) -> dict[Key, Sight]:
-    """All sights of both sides, of each hub the newest `SIGHTS_PER_HUB_MAX`."""
+    """All sights of both sides: of each hub the newest `SIGHTS_PER_HUB_MAX`, in all `SIGHTS_MAX`."""
     merged = dict(mine)
     for key, sight in theirs.items():
         merged[key] = later(merged[key], sight) if key in merged else sight
@@ -155,7 +157,7 @@ def _newest(keys: Iterable[Key]) -> list[Key]:
         kept[observer] = kept.get(observer, 0) + 1
         if kept[observer] <= SIGHTS_PER_HUB_MAX:
             found.append((observer, began_ms))
-    return sorted(found)
+    return sorted(found[:SIGHTS_MAX])
 
 
 def end_ms(sight: Sight, sights: Iterable[Sight]) -> int | None:

@@ -81,7 +81,8 @@ class IncidentCalls:
 
         Raises RpcError or Unreachable as `ask` does, and BadInput when the answer cannot be read.
         """
-        wanted = [list(key) for key in keys]
+        asked = set(keys)
+        wanted = [list(key) for key in sorted(asked)]
         if not wanted:
             return 0
         answer = await self.ask(hub, "hub.incident.sights", {"wanted": wanted})
@@ -89,7 +90,9 @@ class IncidentCalls:
             told = msgspec.convert(answer, _Sights).sights
         except msgspec.ValidationError as error:
             raise BadInput(f"{hub} tells of splits in a strange way: {error}") from error
-        return self.book.learn([_sight(each) for each in told])
+        return self.book.learn(
+            [sight for sight in map(_sight, told) if sight.key in asked]  # Nothing else was wanted.
+        )
 
 
 def _sight(told: str) -> Sight:

@@ -1,16 +1,20 @@
 """What the parts of a hub tell their like on peers, carried by every message of the gossip."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
 
-from shared.errors import BadInput
+from shared.errors import BadInput, HeadwaterError, Refused
 
-log = logging.getLogger(__name__)
+Refusing = Callable[[str, str, HeadwaterError, float], None]
+Accepting = Callable[[str, str], None]
+
+
+def _untold(*_: object) -> None:
+    """Nobody listens."""
 
 
 class Section(Protocol):
@@ -35,8 +39,9 @@ class Sections:
     """All sections of one hub, by name."""
 
     by_name: dict[str, Section] = field(default_factory=dict)
-    _said: dict[tuple[str, str], str] = field(default_factory=dict)
-    """By peer and section, what could not be read last: told once, and not with each message."""
+    on_refused: Refusing = _untold
+    """Told of a section that cannot be read: the hub, the section, why, and when."""
+    on_accepted: Accepting = _untold
 
     def add(self, section: Section) -> None:
         """Have a section carried from now on."""
@@ -50,24 +55,29 @@ class Sections:
         return {name: Raw(msgspec.json.encode(it)) for name, it in told.items() if it is not None}
 
     def take(self, sections: Mapping[str, Raw], from_hub: str, now: float) -> None:
-        """Hear a peer. One section that cannot be read spoils no other."""
+        """Hear a peer. One section that cannot be read spoils no other; raises Refused for a peer of
+        which nothing may be heard."""
         for name, body in sections.items():
             section = self.by_name.get(name)
             if section is not None:
                 self._take(section, bytes(body), from_hub, now)
 
     def _take(self, section: Section, body: bytes, from_hub: str, now: float) -> None:
-        key = (from_hub, section.name)
+        door = f"section {section.name}"
         try:
-            section.take(body, from_hub, now)
+            _heard(section, body, from_hub, now)
         except BadInput as error:
-            if self._said.get(key) != str(error):
-                log.warning("what %s tells of %s: %s", from_hub, section.name, error)
-                self._said[key] = str(error)
+            self.on_refused(from_hub, door, error, now)
             return
-        self._said.pop(key, None)
+        except Refused as error:  # It is no section that is wrong, but the hub.
+            self.on_refused(from_hub, door, error, now)
+            raise
+        self.on_accepted(from_hub, door)
 
-    def forget(self, hub_id: str) -> None:
-        """Drop what is known of a peer that is no longer one."""
-        for key in [key for key in self._said if key[0] == hub_id]:
-            del self._said[key]
+
+def _heard(section: Section, body: bytes, from_hub: str, now: float) -> None:
+    """Let a section hear a peer; raises BadInput, also for what would break the stack of a reader."""
+    try:
+        section.take(body, from_hub, now)
+    except RecursionError as error:
+        raise BadInput("it nests too deeply") from error

@@ -1,26 +1,34 @@
 """A digest of what a hub believes of nodes: it follows each change, and is never made from scratch.
 
-Every record adds the hash of its *facts* and *intent* to one of 256 buckets by exclusive or, so that a
-change costs two of them. What moves with each beat stays out: with thousands of beats a second some are
-always on their way, and two healthy hubs would never look equal. Tombstones add nothing, for hubs let go
-of them at different times; a record that one hub removed and another did not still makes them differ.
+Every record adds the hash of its *facts* and *intent*, and whether the hub holds the node for *heard*
+or *silent*, to one of 256 buckets by exclusive or, so that a change costs two of them. What moves with
+each beat stays out: with thousands of beats a second some are always on their way, and two healthy hubs
+would never look equal. For the same reason the verdicts are but two here: a node is late on one hub a
+moment before it is so on another, and a hub that has just begun calls unknown what others call offline.
+Tombstones add nothing, for hubs let go of them at different times; a record that one hub removed and
+another did not still makes them differ.
 """
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-import msgspec
-import orjson
-
 from hub.nodes.tombstones import is_removed
-from shared.merge import NodeRecord
+from shared.liveness import NodeState
+from shared.merge import NodeRecord, canonical
 
 BUCKETS = 256
 SHORT_BYTES = 4
 """How much of a bucket peers send each other: enough to tell two of them apart."""
 
+HEARD, SILENT = "heard", "silent"
+
+_HEARD = (NodeState.ONLINE, NodeState.LATE, NodeState.SUSPECT)
 _SHORT_MASK = (1 << 8 * SHORT_BYTES) - 1
+_MASK = (1 << 64) - 1
+_ODD = 0x9E3779B97F4A7C15
+"""An odd factor: what a heard node adds follows from the whole of its hash, so no two cancel out."""
 
 
 def bucket_of(node_id: str) -> int:
@@ -32,9 +40,13 @@ def hash_of(record: NodeRecord) -> int:
     """A number of 64 bits that stands for the facts and intent of a record; 0 for a tombstone."""
     if is_removed(record):
         return 0
-    quiet = (record.node_id, record.facts, record.intent)
-    canonical = orjson.dumps(msgspec.to_builtins(quiet), option=orjson.OPT_SORT_KEYS)
-    return int.from_bytes(blake2b(canonical, digest_size=8).digest())
+    quiet = canonical((record.node_id, record.facts, record.intent))
+    return int.from_bytes(blake2b(quiet, digest_size=8).digest())
+
+
+def _in_bucket(held: int) -> int:
+    """What a node adds to its bucket; the last bit of `held` says whether it is heard."""
+    return held * _ODD & _MASK if held & 1 else held
 
 
 def _no_buckets() -> "array[int]":
@@ -43,10 +55,14 @@ def _no_buckets() -> "array[int]":
 
 @dataclass(slots=True)
 class NodeDigest:
-    """The digest of one hub's records; tell it of each record that changed."""
+    """The digest of what one hub holds of nodes; tell it of each record and verdict that changed.
+
+    A node is silent until `judge` says otherwise.
+    """
 
     buckets: "array[int]" = field(default_factory=_no_buckets)
     _hashes: dict[str, int] = field(default_factory=dict)
+    """By node the hash of its record, with the verdict in the last bit: one number for 100,000 nodes."""
 
     def __len__(self) -> int:
         """How many live records are in it."""
@@ -56,7 +72,15 @@ class NodeDigest:
         """Take in a change; a beat that changed neither facts nor intent costs next to nothing."""
         if before is not None and before.facts is after.facts and before.intent == after.intent:
             return
-        self._set(after.node_id, hash_of(after))
+        value = hash_of(after)
+        heard = self._hashes.get(after.node_id, 0) & 1
+        self._set(after.node_id, (value | 1) ^ 1 ^ heard if value else 0)
+
+    def judge(self, node_id: str, state: str) -> None:
+        """Take in a verdict on a node; one that has no record here has none to differ in."""
+        held = self._hashes.get(node_id)
+        if held is not None:
+            self._set(node_id, (held | 1) ^ (state not in _HEARD))
 
     def drop(self, node_id: str) -> None:
         """Take out a record that is no longer kept."""
@@ -67,7 +91,7 @@ class NodeDigest:
         if value:
             self._hashes[node_id] = value
         if held != value:
-            self.buckets[bucket_of(node_id)] ^= held ^ value
+            self.buckets[bucket_of(node_id)] ^= _in_bucket(held) ^ _in_bucket(value)
 
     def root(self) -> str:
         """One short text for all buckets: equal roots mean equal facts and intent."""
@@ -77,7 +101,18 @@ class NodeDigest:
         """The buckets as they are sent to a peer, `SHORT_BYTES` each."""
         return b"".join((held & _SHORT_MASK).to_bytes(SHORT_BYTES) for held in self.buckets)
 
-    def in_bucket(self, bucket: int) -> dict[str, str]:
-        """The hashes of the nodes of one bucket, by name; looks through all nodes, for rare calls."""
-        held = (node_id for node_id in self._hashes if bucket_of(node_id) == bucket)
-        return {node_id: f"{self._hashes[node_id]:016x}" for node_id in sorted(held)}
+    def nodes(self) -> list[str]:
+        """The nodes that are in it, in no order."""
+        return list(self._hashes)
+
+    def in_bucket(self, bucket: int, nodes: Iterable[str] | None = None) -> dict[str, str]:
+        """What is held of the nodes of one bucket, by name; looks through these nodes, or all."""
+        names = self._hashes if nodes is None else nodes
+        here = (node_id for node_id in names if bucket_of(node_id) == bucket)
+        held = {node_id: self._hashes.get(node_id) for node_id in sorted(here)}
+        return {node_id: _text(value) for node_id, value in held.items() if value is not None}
+
+
+def _text(held: int) -> str:
+    """Verdict and record, such as "heard 01f2...", short enough for people to compare."""
+    return f"{HEARD if held & 1 else SILENT} {held >> 1:016x}"

@@ -20,6 +20,9 @@ ROUNDS_MAX = 3
 FRESH_SECONDS = 3.0
 """What a hub said longer ago is shown with its age, and compared no more."""
 
+COUNTED_SECONDS = 0.9
+"""Hubs tell each other more often than once a second when there is news; that is still one round."""
+
 NO_BELIEF = HubBelief("unknown", "")
 BUCKETS_SHOWN = 16
 HUBS_MAX = 64
@@ -34,6 +37,7 @@ class Difference:
     value: object
     rounds: int
     since: float
+    counted_at: float = -inf
 
     @property
     def is_disagreement(self) -> bool:
@@ -42,6 +46,9 @@ class Difference:
 
     def again(self, value: object, now: float) -> None:
         """Seen once more; another value is other news, unless the two were stuck already."""
+        if now - max(self.counted_at, self.since) < COUNTED_SECONDS:
+            return
+        self.counted_at = now
         if value == self.value or self.is_disagreement:
             self.value, self.rounds = value, self.rounds + 1
         else:
@@ -132,13 +139,14 @@ class ViewBook:
 
     def round(self, now: float) -> list[Event]:
         """Compare what hubs believe of hubs; to be called once per round of gossip."""
-        beliefs = self._fresh(now)
+        beliefs = self.fresh(now)
         for hub in {*self._hubs_differ, *(hub for held in beliefs.values() for hub in held)}:
             said = {by: held.get(hub, NO_BELIEF) for by, held in beliefs.items()}
             self._compare_hub(hub, said, now)
         return self._hubs_news(now)
 
-    def _fresh(self, now: float) -> dict[str, Mapping[str, HubBelief]]:
+    def fresh(self, now: float) -> dict[str, Mapping[str, HubBelief]]:
+        """What hubs believe of hubs, by who says so: this hub, and all that were heard just now."""
         heard = {
             hub: peer.section.hubs
             for hub, peer in self.peers.items()
@@ -148,7 +156,7 @@ class ViewBook:
 
     def _compare_hub(self, hub: str, said: dict[str, HubBelief], now: float) -> None:
         held = self._hubs_differ.get(hub)
-        if len(set(said.values())) < 2:
+        if len({_standpoint(belief) for belief in said.values()}) < 2:
             self._hubs_differ.pop(hub, None)
         elif held is None:
             self._hubs_differ[hub] = Difference(said, 1, now)
@@ -170,6 +178,7 @@ class ViewBook:
         """Drop a hub that has gone for good."""
         self.peers.pop(hub, None)
         self._hubs_differ.pop(hub, None)
+        self._hubs_told.discard(hub)
 
     def are_equal_since(self, since: float, hubs: Collection[str]) -> bool:
         """Whether each bucket of each of these hubs was equal to ours at some moment after `since`.
@@ -183,9 +192,13 @@ class ViewBook:
         )
 
     def differences(self, now: float) -> list[dict[str, Any]]:
-        """All that hubs see differently now, the oldest first."""
+        """All that hubs see differently now, and whose view is not known any more; the oldest first."""
         found = [_hub_row(hub, held, now) for hub, held in self._hubs_differ.items()]
-        found += [_nodes_row(hub, peer, now) for hub, peer in self.peers.items() if peer.buckets]
+        for hub, peer in self.peers.items():
+            if now - peer.heard_at > FRESH_SECONDS:
+                found.append(_silence_row(hub, peer, now))
+            elif peer.buckets:
+                found.append(_nodes_row(hub, peer, now))
         return sorted(found, key=lambda row: -float(row["since_s"]))
 
     def to_wire(self, now: float) -> dict[str, Any]:
@@ -198,6 +211,15 @@ class ViewBook:
             "views": [_view_row(hub, *views[hub], now) for hub in sorted(views)],
             "differences": self.differences(now),
         }
+
+
+def _standpoint(belief: HubBelief) -> tuple[str, str]:
+    """What of a belief hubs can disagree about: why a hub is not there some know and others do not."""
+    if belief is NO_BELIEF:
+        return "never heard of it", ""
+    if belief.state in ("dead", "leaving", "unknown"):
+        return "gone", ""
+    return belief.state, belief.instance
 
 
 def _nodes_told(peer: PeerView, hub: str, now: float) -> list[Event]:
@@ -226,6 +248,17 @@ def _hub_row(hub: str, held: Difference, now: float) -> dict[str, Any]:
         "rounds": held.rounds,
         "disagreement": held.is_disagreement,
         "by": {by: belief.to_wire() for by, belief in sorted(said.items())},
+    }
+
+
+def _silence_row(hub: str, peer: PeerView, now: float) -> dict[str, Any]:
+    """What it believes now is not known: what it said last is shown, and compared no more."""
+    return {
+        "about": "silence",
+        "subject": hub,
+        "since_s": round(now - peer.heard_at, 1),
+        "rounds": 0,
+        "disagreement": True,
     }
 
 

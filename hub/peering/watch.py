@@ -7,6 +7,7 @@ writes the verdicts where all others read them (hub.peers), and tells people.
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,7 @@ class Watcher(Witness):
     report: Callable[[str, Mapping[str, Any]], None]
     save: Callable[[int], Awaitable[None]]
     """Writes an incarnation down."""
+    counters: Counter[str] = field(default_factory=Counter)
     _names: dict[str, str] = field(default_factory=dict)
     """What the detector calls the hub at each address."""
     _reached: dict[str, float] = field(default_factory=dict)
@@ -80,7 +82,9 @@ class Watcher(Witness):
                     self.report(name, facts)
         for url, peer in self.mesh.peers.by_url.items():
             peer.verdict = self.detector.state(self._names[url]).value
+            peer.hangs = self._names[url] in self._hanging
         self.mesh.peers.is_isolated = self.detector.is_isolated
+        self.counters["peer_deaths"] = self.detector.news.deaths
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None  # Only `run` has the detector tick.

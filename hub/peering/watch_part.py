@@ -65,9 +65,17 @@ def build(ground: Ground) -> WatchPart:
     async def save(incarnation: int) -> None:
         await ground.database.write(lambda db: hub_table.save_incarnation(db, incarnation))
 
+    def is_held(peer: str) -> bool:
+        return ground.mesh.peers.hold_of(peer) is not None
+
     detector = Detector(
-        ground.hub_id, ground.instance, ground.incarnation, ground.now, limits=LIMITS
+        ground.hub_id,
+        ground.instance,
+        ground.incarnation,
+        ground.now,
+        limits=LIMITS,
+        is_held=is_held,
     )
-    watcher = Watcher(detector, ground.mesh, ground.report, save)
+    watcher = Watcher(detector, ground.mesh, ground.report, save, ground.counters)
     ground.mesh.witness.add(watcher)
     return WatchPart(ground, watcher)

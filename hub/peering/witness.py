@@ -9,6 +9,14 @@ from shared.errors import HeadwaterError
 from shared.merge import NodeRecord
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How a peer refuses something: the HTTP status, and its sentence for people."""
+
+    status: int
+    reason: str
+
+
 class Witness:
     """One of them; by itself it notes nothing and lets in everything."""
 
@@ -24,9 +32,21 @@ class Witness:
     def heard(self, message: Gossip, now: float, wall_ms: int) -> None:
         """A peer asked, and nothing of it has been taken in yet."""
 
-    def let_in(self, records: list[NodeRecord], from_hub: str, now: float) -> list[NodeRecord]:
-        """What of a peer's records may be merged."""
-        return records
+    def let_in(self, record: NodeRecord, from_hub: str, now: float) -> NodeRecord:
+        """What of a peer's record may be merged now: the record itself when all of it may."""
+        return record
+
+    def refused(self, who: str, door: str, error: HeadwaterError, now: float) -> None:
+        """This hub refuses what a hub says; `who` is its id, or its address when it has not told one."""
+
+    def accepted(self, who: str, door: str) -> None:
+        """This hub took what a hub said at the same door."""
+
+    def turned_away(self, peer: Peer, path: str, refusal: Refusal, now: float) -> None:
+        """A peer refuses what this hub says."""
+
+    def taken_in(self, peer: Peer, path: str) -> None:
+        """A peer took what this hub said on the same path."""
 
     def forgot(self, peer: Peer) -> None:
         """This is a peer no longer."""
@@ -62,11 +82,31 @@ class Witnesses(Witness):
         for witness in self.each:
             witness.heard(message, now, wall_ms)
 
-    def let_in(self, records: list[NodeRecord], from_hub: str, now: float) -> list[NodeRecord]:
+    def let_in(self, record: NodeRecord, from_hub: str, now: float) -> NodeRecord:
         """What all of them let in."""
         for witness in self.each:
-            records = witness.let_in(records, from_hub, now)
-        return records
+            record = witness.let_in(record, from_hub, now)
+        return record
+
+    def refused(self, who: str, door: str, error: HeadwaterError, now: float) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.refused(who, door, error, now)
+
+    def accepted(self, who: str, door: str) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.accepted(who, door)
+
+    def turned_away(self, peer: Peer, path: str, refusal: Refusal, now: float) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.turned_away(peer, path, refusal, now)
+
+    def taken_in(self, peer: Peer, path: str) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.taken_in(peer, path)
 
     def forgot(self, peer: Peer) -> None:
         """Tell all."""

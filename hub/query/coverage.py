@@ -66,7 +66,7 @@ def backlog_of(node: Mapping[str, Any]) -> Backlog:
         pending,
         int(records or 0) if pending else 0,
         buffer.get("oldest_age_s"),
-        node.get("age_s"),
+        node.get("told_age_s"),
         node.get("clock_skew_ms"),
     )
 
@@ -113,6 +113,16 @@ class StoreState:
     damaged_chunks: int = 0
     unreadable_chunks: int = 0
     """Of this very answer: damage that was met just now, and is not mended yet."""
+    is_isolated: bool = False
+    """Whether it reaches no other hub: what came to them meanwhile is not here."""
+    split: Mapping[str, Any] | None = None
+    """While hubs are apart: who is with this one, and for how long; what came to the others is not here."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether there may be something elsewhere that is not here."""
+        is_cut_off = self.is_isolated or self.split is not None
+        return bool(self.damaged_chunks or self.unreadable_chunks or is_cut_off)
 
 
 def coverage(
@@ -126,7 +136,8 @@ def coverage(
     """The Coverage of an answer about the asked nodes, or about all when none are named.
 
     `complete_until` is None when a queried node never told what it holds, or is not known here. What
-    is lost does not make an answer partial: asking again will not bring it.
+    is lost does not make an answer partial: asking again will not bring it. A hub that is cut off from
+    all others makes each of its answers partial.
     """
     store = store or StoreState()
     queried = [held for held in backlogs if asked is None or held.node_id in asked]
@@ -137,16 +148,21 @@ def coverage(
         "complete_until": None if missing else _complete_until(queried, now_ns),
         "behind": [_item(held) for held in behind],
         "missing_nodes": missing,
-        "partial": bool(behind or missing or store.damaged_chunks or store.unreadable_chunks),
+        "partial": bool(behind or missing or store.is_partial),
+        "isolated": store.is_isolated,
+        **({"split": store.split} if store.split else {}),
         "index": store.index,
         "damaged_chunks": store.damaged_chunks,
         "gaps": lost.to_wire(),
         "skewed": [
-            {"node": held.node_id, "clock_skew_ms": held.clock_skew_ms}
-            for held in sorted(queried, key=lambda held: held.node_id)
-            if abs(held.clock_skew_ms or 0) > SKEW_MS_MAX
+            {"node": held.node_id, "clock_skew_ms": held.clock_skew_ms} for held in _skewed(queried)
         ],
     }
+
+
+def _skewed(queried: Iterable[Backlog]) -> list[Backlog]:
+    skewed = (held for held in queried if abs(held.clock_skew_ms or 0) > SKEW_MS_MAX)
+    return sorted(skewed, key=lambda held: held.node_id)
 
 
 def _complete_until(queried: list[Backlog], now_ns: int) -> str | None:

@@ -18,6 +18,7 @@ import msgspec
 
 from hub.store.days import FOLDER, keys_in
 from hub.store.files import FILE_NAME
+from hub.store.lead_table import doubt_ballot
 from shared.errors import BadInput, Refused
 from shared.sqlite import check_quickly, open_reader, sync_folder
 
@@ -211,6 +212,8 @@ def _begin_new_life(database: Path, now_ms: int) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         check_quickly(connection)
         connection.execute("DELETE FROM meta WHERE key = 'store_epoch'")
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'lead_ballot'").fetchone():
+            doubt_ballot(connection)
         row = connection.execute("SELECT value FROM meta WHERE key = 'stamp_ms'").fetchone()
         reached_ms = max(now_ms, int(bytes(row[0])) if row else 0)
         # The old life may have made stamps up to now: none of them may be made a second time.

@@ -5,7 +5,7 @@ index has them by log and number, in which peers ask for them.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -175,14 +175,17 @@ def attendances(connection: sqlite3.Connection, since_ms: int) -> dict[str, list
     return found
 
 
-def last_states(connection: sqlite3.Connection, log: str) -> list[tuple[str, str, str]]:
-    """What a log last said of each node and subject: (node, subject, state)."""
+def last_states(connection: sqlite3.Connection) -> Iterator[tuple[str, str, str, str]]:
+    """What each log last said of each node and subject: (log, node, subject, state).
+
+    One look at the table for all logs: it holds months of all nodes, and stands by node.
+    """
     return connection.execute(
-        "SELECT node, subject, state FROM (SELECT node, subject, state, max(number) FROM span"
-        " WHERE log_id = (SELECT id FROM span_log WHERE log = ?) AND node != ''"
-        " GROUP BY node, subject) WHERE state != ?",
-        (log, UNKNOWN),
-    ).fetchall()
+        "SELECT log, node, subject, state FROM (SELECT log_id, node, subject, state, max(number)"
+        " FROM span WHERE node != '' GROUP BY node, log_id, subject)"
+        " JOIN span_log ON id = log_id WHERE state != ?",
+        (UNKNOWN,),
+    )
 
 
 def troubled(connection: sqlite3.Connection, since_ms: int, limit: int) -> list[str]:

@@ -200,10 +200,13 @@ class ChunkStore:
         the edge's mark."""
         for _ in range(3):  # Chunks that come while the disk is read move the ends.
             have = self.have(key)
-            lacking = of_seqs(self._proofs.lacking(key, have, mark))
+            if not have:
+                return have, []
+            lacking = self._proofs.lacking(key, have, mark)
             if not lacking:
                 break
-            self._proofs.learn(key, (await self._hashes_at({key: lacking}))[key].items())
+            read = await self._hashes_at({key: of_seqs(lacking)})
+            self._proofs.learn(key, read[key].items())
         return have, self._proofs.of(key, have, mark)
 
     async def _hashes_at(self, wanted: Mapping[LogKey, Ranges]) -> dict[LogKey, dict[int, bytes]]:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from sqlite_utils.db import Database
 
-from hub.peering.exchange_replica import RetiredStream
 from hub.peering.exchange_saved import SavedGossip, SavedNode
+from hub.peering.exchange_values import RetiredStream
 from hub.peering.vector import Stream
 from shared.ranges import Ranges, from_wire
 
@@ -40,17 +40,32 @@ def begin_life(connection: sqlite3.Connection, store_epoch: str) -> str:
     return f"{store_epoch}.{life}"
 
 
-def save(connection: sqlite3.Connection, saved: SavedGossip) -> None:
-    """Write records over what was there, with their dots and the vector."""
-    numbers = _save_vector(connection, saved)
+def save_records(connection: sqlite3.Connection, nodes: list[SavedNode]) -> None:
+    """Write some records over what was there, with their dots, ahead of the vector."""
+    streams = {stream for each in nodes for stream in each.dots}
+    connection.executemany(
+        "INSERT OR IGNORE INTO gossip_stream (origin, epoch, ranges) VALUES (?, ?, ?)",
+        [(*stream, _pack_ranges(Ranges())) for stream in sorted(streams)],
+    )
+    _save_nodes(connection, nodes, _numbers(connection))
+
+
+def _save_nodes(
+    connection: sqlite3.Connection, nodes: list[SavedNode], numbers: Mapping[Stream, int]
+) -> None:
     connection.executemany(
         "INSERT OR REPLACE INTO node (node_id, record) VALUES (?, ?)",
-        ((each.node, each.record) for each in saved.nodes),
+        ((each.node, each.record) for each in nodes),
     )
     connection.executemany(
         "INSERT OR REPLACE INTO gossip_dots VALUES (?, ?)",
-        ((each.node, _pack(each.dots, numbers)) for each in saved.nodes),
+        ((each.node, _pack(each.dots, numbers)) for each in nodes),
     )
+
+
+def save(connection: sqlite3.Connection, saved: SavedGossip) -> None:
+    """Write records over what was there, with their dots and the vector."""
+    _save_nodes(connection, saved.nodes, _save_vector(connection, saved))
     connection.execute("DELETE FROM gossip_retired")
     connection.executemany(
         "INSERT INTO gossip_retired VALUES (?, ?, ?, ?, ?, ?)",
@@ -73,6 +88,10 @@ def _save_vector(connection: sqlite3.Connection, saved: SavedGossip) -> dict[Str
     connection.executemany(
         "DELETE FROM gossip_stream WHERE origin = ? AND epoch = ?", list(saved.retired)
     )
+    return _numbers(connection)
+
+
+def _numbers(connection: sqlite3.Connection) -> dict[Stream, int]:
     rows = connection.execute("SELECT number, origin, epoch FROM gossip_stream")
     return {(origin, epoch): number for number, origin, epoch in rows}
 
@@ -85,22 +104,34 @@ def _pack_ranges(ranges: Ranges) -> bytes:
     return msgspec.msgpack.encode(ranges.to_wire())
 
 
+def _unpack_ranges(packed: bytes) -> Ranges:
+    return from_wire(msgspec.msgpack.decode(packed))
+
+
 def load(connection: sqlite3.Connection) -> SavedGossip:
     """All that was saved; records of an older release come without dots."""
-    streams: dict[int, Stream] = {}
-    vector: dict[Stream, Ranges] = {}
-    for number, origin, epoch, packed in connection.execute(
-        "SELECT number, origin, epoch, ranges FROM gossip_stream ORDER BY number"
-    ):
-        streams[number] = (origin, epoch)
-        ranges = from_wire(msgspec.msgpack.decode(packed))
-        if ranges:
-            vector[origin, epoch] = ranges
+    known = load_vector(connection)
+    return SavedGossip(load_page(connection, "", -1), known.vector, known.retired)
+
+
+def load_vector(connection: sqlite3.Connection) -> SavedGossip:
+    """What was covered, without the records."""
+    rows = connection.execute("SELECT origin, epoch, ranges FROM gossip_stream ORDER BY number")
+    read = (((origin, epoch), _unpack_ranges(packed)) for origin, epoch, packed in rows)
+    return SavedGossip(
+        [], {stream: held for stream, held in read if held}, _load_retired(connection)
+    )
+
+
+def load_page(connection: sqlite3.Connection, after: str, rows_max: int) -> list[SavedNode]:
+    """The next records by name, with names after this one; as many as there are for -1."""
+    streams = {number: stream for stream, number in _numbers(connection).items()}
     rows = connection.execute(
         "SELECT node.node_id, record, dots FROM node LEFT JOIN gossip_dots USING (node_id)"
+        " WHERE node.node_id > ? ORDER BY node.node_id LIMIT ?",
+        (after, rows_max),
     )
-    nodes = [SavedNode(node, record, _unpack(packed, streams)) for node, record, packed in rows]
-    return SavedGossip(nodes, vector, _load_retired(connection))
+    return [SavedNode(node, record, _unpack(packed, streams)) for node, record, packed in rows]
 
 
 def _unpack(packed: bytes | None, streams: Mapping[int, Stream]) -> dict[Stream, int]:
@@ -112,7 +143,7 @@ def _load_retired(connection: sqlite3.Connection) -> dict[Stream, RetiredStream]
     rows = connection.execute("SELECT * FROM gossip_retired ORDER BY rowid")
     return {
         (origin, epoch): RetiredStream(
-            (successor, successor_epoch), through, from_wire(msgspec.msgpack.decode(covered))
+            (successor, successor_epoch), through, _unpack_ranges(covered)
         )
         for origin, epoch, successor, successor_epoch, through, covered in rows
     }

@@ -35,7 +35,8 @@ def save_graves(connection: sqlite3.Connection, changed: Mapping[str, Stamp | No
 
 
 def delete_nodes(connection: sqlite3.Connection, node_ids: list[str]) -> None:
-    """Drop the records of nodes whose tombstones have gone; write their graves in the same transaction."""
-    connection.executemany(
-        "DELETE FROM node WHERE node_id = ?", ((node_id,) for node_id in node_ids)
-    )
+    """Drop the records of nodes whose tombstones have gone, with the changes that are in them; write
+    their graves in the same transaction."""
+    rows = [(node_id,) for node_id in node_ids]
+    connection.executemany("DELETE FROM node WHERE node_id = ?", rows)
+    connection.executemany("DELETE FROM gossip_dots WHERE node_id = ?", rows)

@@ -1,13 +1,10 @@
-"""Nodes, peers and the hub's own facts on disk. Each function runs inside a transaction."""
+"""Peers and the hub's own facts on disk. Each function runs inside a transaction."""
 
 import logging
 import sqlite3
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
-from shared.merge import NodeRecord, from_bytes, to_bytes
+from hub.store.lead_table import doubt_ballot
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +32,19 @@ def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value.encode()))
 
 
+def store_life(connection: sqlite3.Connection, inode: int, fresh: str) -> str:
+    """The life of this store: another one, `fresh`, once its file was copied or moved to another disk.
+
+    Two copies that went on under one life would give the same numbers to different things.
+    """
+    if meta(connection, "store_inode", str(inode)) != str(inode):
+        log.warning("this store is a copy, or was moved to another disk: it begins a new life")
+        set_meta(connection, "store_inode", str(inode))
+        set_meta(connection, "store_epoch", fresh)
+        doubt_ballot(connection)
+    return meta(connection, "store_epoch", fresh)
+
+
 _INCARNATION = "incarnation"
 
 
@@ -48,25 +58,6 @@ def next_incarnation(connection: sqlite3.Connection) -> int:
 def save_incarnation(connection: sqlite3.Connection, number: int) -> None:
     """Write down under which number this hub lives now."""
     set_meta(connection, _INCARNATION, str(number))
-
-
-def load_nodes(connection: sqlite3.Connection) -> list[NodeRecord]:
-    """All node records; one that cannot be read is left on disk and reported."""
-    records: list[NodeRecord] = []
-    for node_id, stored in connection.execute("SELECT node_id, record FROM node"):
-        try:
-            records.append(from_bytes(stored))
-        except msgspec.MsgspecError as error:
-            log.error("the record of node %s cannot be read: %s", node_id, error)
-    return records
-
-
-def save_nodes(connection: sqlite3.Connection, records: Iterable[NodeRecord]) -> None:
-    """Write node records over what was there."""
-    connection.executemany(
-        "INSERT OR REPLACE INTO node VALUES (?, ?)",
-        ((record.node_id, to_bytes(record)) for record in records),
-    )
 
 
 def load_peers(connection: sqlite3.Connection) -> list[StoredPeer]:

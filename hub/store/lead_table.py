@@ -8,7 +8,7 @@ import sqlite3
 import msgspec
 from sqlite_utils.db import Database
 
-from hub.lead.model import Ballot
+from hub.lead.model import Ballot, Members
 from shared.errors import BadInput, Refused
 
 
@@ -43,6 +43,17 @@ def save_ballot(connection: sqlite3.Connection, ballot: Ballot) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO lead_ballot VALUES (1, ?)", (msgspec.json.encode(ballot),)
     )
+
+
+def doubt_ballot(connection: sqlite3.Connection) -> None:
+    """Note that the store was restored or copied: votes may have been given that it does not hold.
+
+    The term stays, since fences must not go back; the members count as never agreed on.
+    """
+    held = load_ballot(connection)
+    if held is not None:
+        doubted = Ballot(Members(held.members.hubs), held.term, unsure=True)
+        save_ballot(connection, doubted)
 
 
 def guard(connection: sqlite3.Connection, name: str, fence: int) -> None:

@@ -3,9 +3,16 @@
 from sqlite_utils.db import Database
 from sqlite_utils.migrations import Migrations
 
+from hub.store.check_table import history_tables
+from hub.store.check_time_table import check_time_tables
 from hub.store.conf_table import conf_tables
 from hub.store.dropped import dropped_tables
+from hub.store.farewell_table import farewell_table
+from hub.store.gossip_table import gossip_tables
+from hub.store.grave_table import grave_tables
+from hub.store.incident_table import incident_tables
 from hub.store.lead_table import lead_tables
+from hub.store.offline_table import offline_tables
 
 MIGRATIONS = Migrations("hub")
 
@@ -135,3 +142,40 @@ def cluster_settings(db: Database) -> None:
 def leadership(db: Database) -> None:
     """The ballot of this hub, and the newest fence of each protected thing."""
     lead_tables(db)
+
+
+@MIGRATIONS()
+def changes_of_nodes(db: Database) -> None:
+    """Which changes of which hub are in the record of each node."""
+    gossip_tables(db)
+
+
+@MIGRATIONS()
+def nodes_offline(db: Database) -> None:
+    """The nodes that this hub last called offline."""
+    offline_tables(db)
+
+
+@MIGRATIONS()
+def hubs_that_are_gone(db: Database) -> None:
+    """The last word about each hub that people have sent away."""
+    farewell_table(db)
+
+
+@MIGRATIONS()
+def removed_nodes(db: Database) -> None:
+    """The nodes of which nothing is left but when they were removed."""
+    grave_tables(db)
+
+
+@MIGRATIONS()
+def what_was_observed(db: Database) -> None:
+    """What hubs observed of nodes over time, and how long checks took."""
+    history_tables(db)
+    check_time_tables(db)
+
+
+@MIGRATIONS()
+def what_was_seen_of_splits(db: Database) -> None:
+    """What each hub saw of the times during which hubs were apart."""
+    incident_tables(db)

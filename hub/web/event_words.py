@@ -19,17 +19,24 @@ GAP_REASONS: Mapping[str, str] = {
 }
 
 KNOWN_TYPES = (
+    "adoption.*",
     "buffer.gap",
     "clock.*",
     "conf.*",
     "disk.guard.*",
+    "fleet.*",
+    "gossip.*",
     "hub.*",
+    "incident.*",
     "leader:*",
+    "mesh.*",
+    "node.*",
     "peer.*",
     "retention.*",
     "state:changed",
     "store.*",
     "term:changed",
+    "views.*",
     "vm.*",
 )
 """Beginnings to choose from where nobody knows what there is."""
@@ -137,7 +144,46 @@ def _stepped(facts: Facts) -> str:
     return f"{_clock(facts)} was set {'forward' if ms > 0 else 'back'} by {milliseconds(abs(ms))}"
 
 
+def _hubs(facts: Facts, key: str) -> str:
+    return text(facts.get(key)) if facts.get(key) else "none"
+
+
+def _subject(facts: Facts) -> str:
+    """What hubs believe differently: a hub, or the nodes as a peer holds them."""
+    subject = text(facts.get("subject"))
+    return f"the hub {subject}" if facts.get("about") == "hub" else f"nodes: this one and {subject}"
+
+
+def _turned(facts: Facts, state: str) -> str:
+    """One node whose verdict turned, or how many at once."""
+    if facts.get("nodes") is not None:
+        return f"{number(facts['nodes'])} nodes are {state}: {text(facts.get('first'))}, and more"
+    who, by, reason = (text(facts.get(key)) for key in ("node_id", "observer", "reason"))
+    said = f"{who} is {state}; {by} heard it last"
+    return f"{said}: {reason}" if facts.get("reason") else said
+
+
+def _cloned(facts: Facts) -> str:
+    """Two machines with one identity: by their beats, or by chunks that contradict each other."""
+    node = text(facts.get("node_id"))
+    if facts.get("refused_at") is not None:
+        return f"Two machines run as {node}: the one at {text(facts['refused_at'])} is refused"
+    if facts.get("heard_by") is not None:
+        return f"Two machines run as {node}: {text(facts['heard_by'])} hears the other one"
+    return (
+        f"Two machines write the log of {node}, or its disk was set back:"
+        " what contradicts is refused and kept aside, and its edge begins a new log"
+    )
+
+
 _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
+    "adoption.begin": lambda facts: (
+        f"Duties move: lost {_hubs(facts, 'lost')}, back {_hubs(facts, 'back')}"
+    ),
+    "adoption.end": lambda facts: (
+        f"{number(facts.get('names'))} duties moved from {text(facts.get('from'))} to"
+        f" {text(facts.get('to'))} in {age(facts.get('seconds'))}"
+    ),
     "buffer.gap": lambda facts: gap_sentence(facts["gap"]),
     "clock.quarantined": lambda facts: f"{_off(facts)}: its orders wait until it is right",
     "clock.sound": lambda facts: f"{_clock(facts)} is right again",
@@ -159,6 +205,32 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     ),
     "disk.guard.closed": _guard,
     "disk.guard.opened": _guard,
+    "fleet.brake.begin": lambda facts: (
+        f"{text(facts.get('reason'))}: silent nodes are unknown, not offline, for up to"
+        f" {age(facts.get('hold_seconds'))}"
+    ),
+    "fleet.brake.end": lambda facts: (
+        f"The brake ended after {age(facts.get('seconds'))}: {text(facts.get('why'))}"
+    ),
+    "hub.hold.begin": lambda facts: (
+        f"{text(facts.get('hub'))} leaves on purpose for {age(facts.get('seconds'))}:"
+        f" {text(facts.get('reason'))}"
+    ),
+    "hub.hold.end": lambda facts: (
+        f"The hold of {text(facts.get('hub'))} ended: {text(facts.get('why'))}"
+    ),
+    "gossip.parked": lambda facts: (
+        f"A record of {text(facts.get('node'))} from {text(facts.get('hub'))} could not be applied"
+        f" and was set aside: {text(facts.get('reason'))}"
+    ),
+    "gossip.refused": lambda facts: (
+        f"What {text(facts.get('peer'))} says at {text(facts.get('door'))} is refused, and nothing of it"
+        f" is kept: {text(facts.get('reason'))}"
+    ),
+    "gossip.repaired": lambda facts: (
+        f"A digest sweep or a peer's record repaired {number(facts.get('records'))} records: this"
+        " should never happen, please report it"
+    ),
     "hub.isolated": lambda facts: (
         f"This hub reaches none of its {number(facts.get('peers'))} peers; it declares nobody dead"
     ),
@@ -173,6 +245,14 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
         f"{facts['node']} has started: version {text(facts.get('version'))} at {text(facts.get('url'))}"
     ),
     "hub.stopped": lambda facts: f"{facts['node']} has stopped",
+    "incident.closed": lambda facts: (
+        f"The incident {text(facts.get('incident'))} is over: hubs were equal again after"
+        f" {age(facts.get('equal_after_seconds'))}, this one met {number(facts.get('conflicts'))}"
+        " conflicts"
+    ),
+    "incident.opened": lambda facts: (
+        f"The incident {text(facts.get('incident'))} began; on this side: {text(facts.get('island'))}"
+    ),
     "leader:elected": lambda facts: (
         f"{text(facts.get('leader'))} leads term {text(facts.get('term'))}"
     ),
@@ -183,8 +263,38 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     "leader:lost": lambda facts: (
         f"The leader of term {text(facts.get('term'))} is gone: {text(facts.get('reason'))}"
     ),
+    "node.check.failed": lambda facts: (
+        f"The check {text(facts.get('check'))} of {text(facts.get('node_id'))} fails at"
+        f" {text(facts.get('target'))}: {text(facts.get('message'))}"
+    ),
+    "node.check.passed": lambda facts: (
+        f"The check {text(facts.get('check'))} of {text(facts.get('node_id'))} passes again"
+    ),
+    "mesh.split": lambda facts: (
+        f"Hubs are apart: {text(facts.get('island'))} cannot reach {text(facts.get('missing'))}"
+    ),
+    "mesh.whole": lambda facts: (
+        f"All hubs reach each other again after {age(facts.get('seconds'))}"
+    ),
+    "node.cloned": lambda facts: _cloned(facts),
+    "node.offline": lambda facts: _turned(facts, "offline"),
+    "node.online": lambda facts: _turned(facts, "online again"),
+    "node.refused": lambda facts: (
+        f"{text(facts.get('node_id'))} was removed by {text(facts.get('removed_by'))} and asks to come back"
+    ),
+    "node.registered": lambda facts: (
+        f"{text(facts.get('node_id'))} {'may come back' if facts.get('was_removed') is True else 'may come'}:"
+        f" registered by {text(facts.get('by'))}"
+    ),
+    "node.removed": lambda facts: (
+        f"{text(facts.get('node_id'))} was removed by {text(facts.get('by'))}"
+        f"{': ' + text(facts.get('why')) if facts.get('why') else ''}"
+    ),
     "own.dropped": lambda facts: (
         f"{number(facts.get('records'))} records of its own {text(facts.get('signal'))} were dropped"
+    ),
+    "peer.admitted": lambda facts: (
+        f"{text(facts.get('peer'))} may take part again, by word of {text(facts.get('by'))}"
     ),
     "peer.alive": lambda facts: (
         f"{text(facts.get('peer'))} is back after {age(facts.get('dead_seconds'))}:"
@@ -195,6 +305,10 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
         f" missed by {text(facts.get('observers'))}"
     ),
     "peer.lag": _lag,
+    "peer.removed": lambda facts: (
+        f"{text(facts.get('peer'))} was removed from the mesh through {text(facts.get('by'))}"
+        f"{': ' + text(facts['why']) if facts.get('why') else ''}"
+    ),
     "retention.adopted": _adopted,
     "retention.dropped": _dropped,
     "retention.over_limit": _over,
@@ -213,4 +327,6 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     "term:changed": lambda facts: (
         f"Term {text(facts.get('term'))} has begun ({text(facts.get('reason'))})"
     ),
+    "views.agree": lambda facts: f"Hubs believe the same again of {_subject(facts)}",
+    "views.differ": lambda facts: f"Hubs believe different things of {_subject(facts)}",
 }

@@ -8,6 +8,7 @@ from hub.web.address import Asked, read
 from hub.web.chart import chart_of
 from hub.web.event_words import sentence_of
 from hub.web.page import Answer, Answers, Call, Page
+from hub.web.uptime_pages import exact_percent, node_strips, node_uptime_extras
 
 ROWS_MAX = 500  # What a person scrolls through; beyond that the filter is quicker.
 EVENTS_SHOWN = 6
@@ -43,7 +44,13 @@ def narrowed_nodes(asked: Asked, answer: Answer) -> Answer:
 def _node_matches(node: Mapping[str, Any], needle: str) -> bool:
     facts, labels = node.get("facts") or {}, node.get("labels") or {}
     words = [f"{key}={value}" for key, value in labels.items()]
-    known = (node["node_id"], node["state"], facts.get("hostname"), facts.get("os"))
+    known = (
+        node["node_id"],
+        node["state"],
+        node.get("role"),
+        facts.get("hostname"),
+        facts.get("os"),
+    )
     return contains(needle, *known, *words)
 
 
@@ -59,8 +66,10 @@ def _overview(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any
         "nodes": nodes,
         "rows": nodes[:20],
         "hubs": sorted(hubs, key=lambda hub: str(hub["hub_id"])),
-        "attention": attention(nodes, hubs),
+        "attention": attention(nodes, hubs, extras.get("summary")),
         "events": _told(extras),
+        "summary": extras.get("summary"),
+        "exact_percent": exact_percent,
         "vm_counts": answer.get("vms", {}),
         "node_counts": answer.get("nodes", {}),
     }
@@ -73,10 +82,13 @@ def _told(extras: Answers) -> list[dict[str, Any]]:
 
 
 def attention(
-    nodes: Sequence[Mapping[str, Any]], hubs: Sequence[Mapping[str, Any]]
+    nodes: Sequence[Mapping[str, Any]],
+    hubs: Sequence[Mapping[str, Any]],
+    summary: Answer | None = None,
 ) -> list[dict[str, str]]:
     """What a person should look at, worst first: sentences with the address that says more."""
     found = [note for hub in hubs for note in _hub_notes(hub)]
+    found += _fleet_notes(summary or {})
     found += [note for node in nodes for note in _node_notes(node)]
     return sorted(found, key=lambda note: note["level"])
 
@@ -88,7 +100,10 @@ def _note(level: str, sentence: str, address: str) -> dict[str, str]:
 def _hub_notes(hub: Mapping[str, Any]) -> list[dict[str, str]]:
     notes = []
     name = hub["hub_id"]
-    if hub["state"] in ("dead", "avoid"):
+    if hub.get("away"):
+        sentence = f"{name} is away by plan: {hub['away']['reason']}."
+        notes.append(_note("warn", sentence, "/hubs"))
+    elif hub["state"] in ("dead", "avoid"):
         notes.append(_note("bad", f"{name} does not answer.", "/hubs"))
     offset = hub.get("clock_offset_ms")
     if offset is not None and abs(offset) > CLOCK_OFFSET_MS_MAX:
@@ -116,6 +131,20 @@ def _storage_notes(name: str, hub: Mapping[str, Any]) -> list[dict[str, str]]:
     return notes
 
 
+def _fleet_notes(summary: Answer) -> list[dict[str, str]]:
+    """Checks that fail, and nodes of which hubs say different things."""
+    notes = []
+    for each in (summary.get("failing") or {}).get("nodes", []):
+        word = "Check" if len(each["checks"]) == 1 else "Checks"
+        verb = "fails" if len(each["checks"]) == 1 else "fail"
+        sentence = f"{word} {', '.join(each['checks'])} of {each['node']} {verb}."
+        notes.append(_note("bad", sentence, f"/nodes/{each['node']}"))
+    for name in (summary.get("disputed") or {}).get("nodes", []):
+        sentence = f"One hub calls {name} offline, and another one hears it."
+        notes.append(_note("warn", sentence, f"/nodes/{name}"))
+    return notes
+
+
 def _node_notes(node: Mapping[str, Any]) -> list[dict[str, str]]:
     name, address = node["node_id"], f"/nodes/{node['node_id']}"
     notes = []
@@ -140,7 +169,8 @@ def _node_extras(asked: Asked) -> Mapping[str, Call]:
         for key, name in NODE_CHARTS.items()
     }
     ledger = Call("ledger.show", {"node": node})
-    return {**charts, "events": Call("event.list", events), "ledger": ledger}
+    uptime = node_uptime_extras(asked)
+    return {**charts, **uptime, "events": Call("event.list", events), "ledger": ledger}
 
 
 def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
@@ -151,6 +181,9 @@ def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "charts": charts,
         "events": _told(extras),
         "ledger": extras.get("ledger"),
+        "checks": extras.get("checks", {}),
+        "strips": node_strips(extras),
+        "exact_percent": exact_percent,
     }
 
 
@@ -163,6 +196,7 @@ OVERVIEW = Page(
     extras=lambda asked: {
         "nodes": Call("node.list"),
         "events": Call("event.list", {"limit": EVENTS_SHOWN}),
+        "summary": Call("fleet.summary"),
     },
     shape=_overview,
     is_live=True,

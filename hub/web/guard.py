@@ -15,7 +15,17 @@ from starlette.websockets import WebSocket
 
 from hub.otlp_doors import ingest_token, without_token
 from hub.web.routes import Role, RouteSpec
-from shared.errors import BadInput, Refused, TooLarge, Unavailable, UnsupportedType
+from shared.beat import OUTRANK_HEADER
+from shared.errors import (
+    BadInput,
+    Cloned,
+    Refused,
+    Removed,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+    UnsupportedType,
+)
 from shared.security import derive, same_secret
 from shared.sqlite import is_disk_full
 
@@ -122,11 +132,18 @@ def status_of(error: Exception) -> tuple[int, dict[str, str]]:
     """The HTTP status and headers that answer an error."""
     match error:
         case TooLarge():
-            return 413, {}
+            return 413, {"connection": "close"}  # What is left of the body is not read.
+        case TooSlow():
+            return 408, {"connection": "close"}
         case UnsupportedType():
             return 415, {}
         case BadInput():
             return 400, {}
+        case Removed():
+            return 410, {}
+        case Cloned():
+            over = error.outrank
+            return 409, {} if over is None else {OUTRANK_HEADER: str(over)}
         case Refused():
             return 403, {}
         case Unavailable():

@@ -15,18 +15,25 @@ from hub.web.matrix_pages import MATRIX_PAGES
 from hub.web.metric_pages import METRIC_PAGES
 from hub.web.orders import Orders
 from hub.web.page import Page
+from hub.web.roll_orders import RollOrders
+from hub.web.roll_pages import ROLL_PAGES
 from hub.web.routes import RouteSpec
 from hub.web.static_files import static_routes
 from hub.web.stream import Streams
 from hub.web.tail_page import TAIL
 from hub.web.trace_pages import TRACE_PAGES
+from hub.web.uptime_pages import UPTIME_PAGES
+from hub.web.view_pages import VIEW_PAGES
 from hub.web.vm_pages import VM_PAGES
 
 PAGES: tuple[Page, ...] = (
+    *UPTIME_PAGES,  # Before the pages of a node, whose path would fit.
+    *ROLL_PAGES,
     *FLEET_PAGES,
     *HUB_PAGES,
     *MATRIX_PAGES,
     *CLOCK_PAGES,
+    *VIEW_PAGES,
     *CONF_PAGES,
     *VM_PAGES,
     *LOG_PAGES,
@@ -52,4 +59,5 @@ def page_routes(call: RpcCall, context: WebContext) -> list[RouteSpec]:
         RouteSpec("/vms", ("POST",), "admin", orders.create),
         RouteSpec("/vms/{vm}/{action}", ("POST",), "admin", orders.act),
         RouteSpec("/nodes/{node}/drain", ("POST",), "admin", orders.drain),
+        *RollOrders(desk).routes(),
     ]

@@ -36,6 +36,8 @@ _OPTIONS: Mapping[str, str] = {
     "max_duration_ms": "--max-duration-ms",
     "errors_only": "--errors-only",
     "node": "--node",
+    "scale": "--scale",
+    "after": "--after",
 }
 
 # The words of a command, and the parameters that stand behind them without a flag.
@@ -45,8 +47,17 @@ _COMMANDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "hub.matrix": (("peers", "matrix"), ()),
     "peers.leader": (("peers", "leader"), ()),
     "clock.list": (("peers", "clocks"), ()),
+    "hub.views": (("peers", "views"), ("hub",)),
+    "hub.incidents": (("peers", "incidents"), ()),
+    "hub.incident": (("peers", "incidents"), ("incident",)),
     "node.list": (("nodes",), ()),
+    "node.uptime": (("nodes", "uptime"), ("node",)),
+    "node.checks": (("nodes", "checks"), ("node",)),
+    "node.history": (("nodes", "history"), ("node",)),
+    "fleet.uptime": (("nodes", "uptime"), ()),
+    "fleet.summary": (("nodes", "summary"), ()),
     "node.get": (("node", "show"), ("node",)),
+    "node.removed": (("nodes", "removed"), ()),
     "ledger.show": (("ledger", "show"), ("node",)),
     "config.get": (("config", "cluster"), ()),
     "hub.retention": (("hub", "days"), ()),

@@ -131,12 +131,13 @@ def strip_of_node(answer: Answer) -> Strip | None:
 
 
 def node_uptime_extras(asked: Asked) -> Mapping[str, Call]:
-    """What the page of a node asks for, beside the rest: its bars of both lengths."""
+    """What the page of a node asks for, beside the rest: its bars of both lengths, and its checks."""
     node = asked.parts["node"]
-    return {
+    bars = {
         f"uptime_{scale}": Call("node.uptime", {"node": node, "scale": scale})
         for scale, _ in SCALES
     }
+    return {**bars, "checks": Call("node.checks", {"node": node})}
 
 
 def node_strips(extras: Answers) -> list[tuple[str, Strip, Any]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,20 @@ from shared.benchmarks.bodies import log_body
 from shared.codec import compress
 from shared.envelope import MEDIA_TYPE, write_batch
 from shared.records import GENESIS_HASH, Chunk, ChunkHeader, Encoding, Signal, seal
-from shared.runtime import system_runtime
+from tests.api.swift import runtime_here
 
 CLUSTER_KEY = "the cluster key of these tests"
 ADMIN_TOKEN = "the admin token of these tests"
 T0 = 1_700_000_000_000_000_000
 """The event time of the first record of every chunk made here, in Unix nanoseconds."""
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop that a test module asks for by its name LOOP, or the usual one."""
+    module = item.getparent(pytest.Module)
+    return {"loop": getattr(module.obj if module else None, "LOOP", asyncio.new_event_loop)}
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -184,7 +192,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     config = HubConfig(
         "hub-1", tmp_path, "http://hub-1.invalid:8470", [], CLUSTER_KEY, ADMIN_TOKEN, "NORMAL"
     )
-    hub = await Hub.open(config, system_runtime())
+    hub = await Hub.open(config, runtime_here())
     loops = asyncio.create_task(hub.run())
     app = asgi_app(hub)
     async with httpx.AsyncClient(

@@ -4,13 +4,16 @@ import asyncio
 from typing import Any
 
 import msgspec
-import orjson
 import pytest
 
 from hub.gossip import Gossip, HubRecord
+from hub.peering.exchange_wire import Answer
+from hub.peering.node_letters import read_letter, write_letter
+from shared.codec import compress
 from shared.envelope import read_batch
-from shared.merge import NodeRecord
+from shared.merge import NodeRecord, to_bytes
 from tests.api.conftest import Log, World
+from tests.api.peer_world import CLUSTER, ask_letter, push_letter, push_of
 
 NOBODY = "http://127.0.0.1:1"
 """An address at which nobody answers."""
@@ -19,7 +22,7 @@ NOBODY = "http://127.0.0.1:1"
 def gossip(hub_id: str = "hub-2", url: str = NOBODY, **changes: Any) -> dict[str, Any]:
     """What a peer says, as the value that its JSON stands for."""
     sender = HubRecord(hub_id, url, "0", f"instance of {hub_id}", 1_700_000_000_000)
-    said: dict[str, Any] = msgspec.to_builtins(Gossip(sender, "", 0, 0, [], {}, 1_700_000_000_000))
+    said: dict[str, Any] = msgspec.to_builtins(Gossip(sender, {}, 1_700_000_000_000))
     return {**said, **changes}
 
 
@@ -111,50 +114,27 @@ async def test_nothing_that_is_wanted_is_here(world: World) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-DEEP = b'{"x":' * 300 + b"1" + b"}" * 300
-
 GARBAGE: dict[str, tuple[str, Any]] = {
     "gossip of nothing": ("/peer/gossip", b""),
     "gossip of garbage": ("/peer/gossip", b"\x00\xff"),
     "gossip without a sender": ("/peer/gossip", {**gossip(), "sender": None}),
-    "gossip with a word as number": ("/peer/gossip", gossip(since="all")),
-    "gossip with a node that is no node": ("/peer/gossip", gossip(records=[{"name": 1}])),
-    "gossip with too many nodes": (
-        "/peer/gossip",
-        gossip(records=[{"node_id": f"n{number}"} for number in range(1001)]),
-    ),
-    "gossip with facts without bottom": (
-        "/peer/gossip",
-        orjson.dumps(gossip(records=["#"])).replace(
-            b'"#"',
-            b'{"node_id":"n","facts":{"incarnation":1,"number":1,"data":' + DEEP + b"}}",
-        ),
-    ),
-    "gossip with a number beyond 64 bits": (
-        "/peer/gossip",
-        orjson.dumps(gossip(records=["#"])).replace(
-            b'"#"',
-            b'{"node_id":"n","facts":{"incarnation":1,"number":1,"data":{"n":%d}}}' % 2**70,
-        ),
-    ),
-    "gossip from the end of time": (
-        "/peer/gossip",
-        gossip(
-            records=[
-                {
-                    "node_id": "n",
-                    "observation": {
-                        "incarnation": 1,
-                        "beat": 1,
-                        "last_seen_ms": 2**60,
-                        "hub_id": "hub-2",
-                        "data": {},
-                    },
-                }
-            ]
-        ),
-    ),
+    "gossip with a word as time": ("/peer/gossip", gossip(wall_ms="now")),
+    "gossip of an older release": ("/peer/gossip", gossip(version=1)),
     "gossip under our own name": ("/peer/gossip", gossip(hub_id="hub-1")),
+    "nodes of nothing": ("/peer/nodes", b""),
+    "nodes of garbage": ("/peer/nodes", b"\x00\xff"),
+    "nodes in half a frame": ("/peer/nodes", compress(b"x" * 5000)[:-9]),
+    "nodes in a frame that grows": ("/peer/nodes", compress(b"x" * 50_000_000)),
+    "nodes of an older release": ("/peer/nodes", push_letter(NodeRecord("n"), version=1)),
+    "nodes under our own name": ("/peer/nodes", push_letter(NodeRecord("n"), sender="hub-1")),
+    "nodes with claims that go backwards": (
+        "/peer/nodes",
+        write_letter(msgspec.structs.replace(push_of(), claims=(5, 4))),
+    ),
+    "too many nodes": (
+        "/peer/nodes",
+        push_letter(*(NodeRecord(f"n{number}") for number in range(1001))),
+    ),
     "a question that is a list": ("/peer/have", []),
     "a question of garbage": ("/peer/have", b"{"),
     "a question by nobody": ("/peer/have", question(hub_id=None)),
@@ -215,7 +195,7 @@ async def test_a_peer_may_ask_for_the_ledger_that_this_hub_holds(world: World) -
         ("ledger.show", {"node": "edge-9"}, "not_found"),
         ("ledger.show", {}, "invalid_params"),
         ("ledger.verify", {"node": "edge-9"}, "not_found"),
-        ("hub.forget", {}, "method_not_found"),
+        ("peers.remove", {}, "method_not_found"),
     ],
 )
 async def test_a_question_about_a_ledger_that_has_no_answer_is_told_so(
@@ -239,21 +219,59 @@ async def test_a_call_for_a_node_without_a_link_is_an_answer(world: World) -> No
 async def test_a_peer_that_names_no_address_is_heard_and_does_not_end_us(
     world: World, url: str
 ) -> None:
-    node = msgspec.to_builtins(NodeRecord("edge-7"))
-    answer = await world.peer("/peer/gossip", gossip(url=url, records=[node]))
+    answer = await world.peer("/peer/gossip", gossip(url=url))
     assert answer.status_code == 200
+    told = await world.peer("/peer/nodes", push_letter(NodeRecord("edge-7")))
+    assert (told.status_code, told.content) == (200, b"")
     await asyncio.sleep(0.05)  # The loops towards the new peer make their first attempt.
     assert "edge-7" in world.hub.registry.records
     await world.still_works()
 
 
-async def test_nodes_that_a_peer_knows_are_known_here(world: World) -> None:
+async def test_a_peer_of_another_cluster_is_refused(world: World) -> None:
+    answer = await world.peer("/peer/nodes", push_letter(NodeRecord("n"), cluster="another"))
+    assert answer.status_code == 403
+    assert world.hub.registry.records == {}
+
+
+async def test_nodes_that_this_hub_knows_are_told_to_a_peer_that_lacks_them(world: World) -> None:
     await world.beat("edge-1")
-    told = (await world.peer("/peer/gossip", gossip())).json()
-    assert [record["node_id"] for record in told["records"]] == ["edge-1"]
-    instance = told["sender"]["instance"]
-    later = gossip(since=told["through"], since_instance=instance)
-    assert (await world.peer("/peer/gossip", later)).json()["records"] == []
+    life = world.hub.registry.replica.own[1]
+    told = await world.peer("/peer/nodes", ask_letter(life))
+    answer = read_letter(told.content, Answer, CLUSTER)
+    assert [item.node for item in answer.items] == ["edge-1"]
+    after = await world.peer("/peer/nodes", ask_letter(life, answer.through))
+    assert read_letter(after.content, Answer, CLUSTER).items == []
     await world.beat("edge-2")
-    news = (await world.peer("/peer/gossip", later)).json()["records"]
-    assert [record["node_id"] for record in news] == ["edge-2"]
+    news = await world.peer("/peer/nodes", ask_letter(life, answer.through))
+    assert [item.node for item in read_letter(news.content, Answer, CLUSTER).items] == ["edge-2"]
+
+
+DEEP = b'{"x":' * 300 + b"1" + b"}" * 300
+FACTS = b'{"node_id":"n","facts":{"incarnation":1,"number":1,"data":%b}}'
+SEEN = b'{"node_id":"n","observation":{"incarnation":1,"beat":1,"last_seen_ms":%d,"hub_id":"h","data":{}}}'
+
+UNFIT = {
+    "of garbage": b"\x00\xff",
+    "of another node": to_bytes(NodeRecord("m")),
+    "with facts without bottom": FACTS % DEEP,
+    "with a number beyond 64 bits": FACTS % b'{"n":%d}' % 2**70,
+    "from the end of time": SEEN % 2**60,
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+async def test_a_record_that_cannot_be_applied_is_set_aside_and_spoils_no_other(
+    world: World, name: str
+) -> None:
+    """It can be listed, is not claimed, and is applied when it comes in a form that fits."""
+    push = push_of(("n", UNFIT[name]), ("good", to_bytes(NodeRecord("good"))))
+    assert (await world.peer("/peer/nodes", write_letter(push))).status_code == 200
+    assert list(world.hub.registry.records) == ["good"]
+    parked = await world.call("parked.list")
+    assert [(each["node"], each["sender"]) for each in parked["items"]] == [("n", "hub-2")]
+    assert parked["total"] == 1
+    await world.peer("/peer/nodes", push_letter(NodeRecord("n"), first_seq=3))
+    assert (await world.call("parked.list"))["items"] == []
+    assert "n" in world.hub.registry.records
+    await world.still_works()

@@ -103,6 +103,8 @@ async def test_the_right_secret_opens_each_door(world: World) -> None:
         secret = SECRETS.get(spec.role, ADMIN_TOKEN)
         headers = node_headers("edge-1") | bearer(secret)
         answer = await send(world, spec.methods[0], spec.path, headers)
+        if "no node is called" in answer.text:
+            continue  # It is open: there is no node whose name is the pattern.
         assert answer.status_code not in (401, 403, 404, 405, 500), spec.path
 
 

@@ -23,8 +23,8 @@ from hub.peering.watch_part import WatchPart
 from hub.store import hub_table
 from shared.errors import BadInput, Unreachable
 from shared.http import Reply
-from shared.runtime import system_runtime
 from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, World, bearer
+from tests.api.swift import runtime_here
 from tests.api.test_ledger_of_two_hubs import running
 from tests.api.web_html import Html
 
@@ -91,7 +91,7 @@ class Wire:
 
 async def opened(stack: AsyncExitStack, net: Net, folder: Path, name: str) -> World:
     """A hub that is told of all others."""
-    runtime = replace(system_runtime(), http=lambda: Wire(net, name))
+    runtime = replace(runtime_here(), http=lambda: Wire(net, name))
     urls = [f"http://{other}" for other in NAMES if other != name]
     folder.mkdir(exist_ok=True)
     own = (CLUSTER_KEY, ADMIN_TOKEN, "OFF")

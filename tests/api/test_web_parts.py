@@ -227,7 +227,7 @@ def parsed(line: str) -> dict[str, Any]:
     group: click.Command = root
     context = click.Context(root)
     while isinstance(group, click.Group):
-        name = words.pop(0)
+        name = words.pop(0) if words else "list"
         found = group.get_command(context, name)
         assert found is not None, f"there is no command {name}"
         group = found

@@ -11,6 +11,7 @@ from tests.api.web_query_answers import (
     empty_query_answers,
     query_answers,
 )
+from tests.api.web_uptime_answers import empty_uptime_answers, uptime_answers
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 HOSTILE = "<script>alert('x')</script>\"'&<img src=x onerror=alert(1)>"
@@ -44,9 +45,14 @@ def node(node_id: str = "edge-1", state: str = "online", **changes: Any) -> dict
     return {
         "node_id": node_id,
         "state": state,
+        "last_heard_by": "hub-1",
+        "since": time(60),
+        "reason": None,
+        "ends": None,
         "last_seen": time(2),
         "last_seen_by": "hub-1",
         "age_s": 2.134,
+        "told_age_s": 2.134,
         "draining": False,
         "labels": {"site": "north"},
         "facts": {
@@ -229,6 +235,7 @@ def full_answers() -> dict[str, Any]:
     found = {"scanned": SCANNED, "coverage": COVERAGE}
     return {
         **query_answers(),
+        **uptime_answers(),
         "ledger.show": ledger(),
         "hub.status": {
             **hub("hub-1", "self"),
@@ -344,6 +351,7 @@ def empty_answers() -> dict[str, Any]:
     return {
         **full,
         **empty_query_answers(),
+        **empty_uptime_answers(),
         **dict.fromkeys(lists, nothing),
         "ledger.show": {**ledger(), "epochs": [], "edge": None, "conflicts": []},
         "hub.status": alone,

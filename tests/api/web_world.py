@@ -103,6 +103,8 @@ ADDRESSES = (
     "/nodes?text=edge",
     "/nodes/edge-1",
     "/nodes/edge-1/ledger",
+    "/nodes/uptime",
+    "/nodes/uptime?scale=24h&text=e&after=edge-0",
     "/vms",
     "/vms?op=op-1&op_node=edge-1",
     "/vms/box-1?node=edge-1",

@@ -4,13 +4,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from shared.records import Signal
+from tests.examples import examples
 from tests.law.answer_world import STATES, WAYS
 
 DAYS = 3
 CHUNKS_MAX = 9
 
 laws = settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

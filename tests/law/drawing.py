@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from shared.codec import compress
-from shared.merge import Facts, Heard, Intent, NodeRecord, Observation
+from shared.merge import Facts, Intent, NodeRecord, Observation
 from shared.ranges import Ranges, of_seqs
 from shared.records import GENESIS_HASH, Chunk, ChunkHeader, Encoding, Signal, seal
 from shared.stamp import Stamp
@@ -41,7 +41,6 @@ def node_records(draw: st.DrawFn, node_id: str = "edge-1") -> NodeRecord:
         draw(st.none() | facts),
         draw(st.none() | seen),
         draw(st.dictionaries(st.sampled_from(("draining", "labels", "removed")), wanted)),
-        draw(st.dictionaries(hub_ids, st.builds(Heard, small, small, small))),
     )
 
 

@@ -13,8 +13,8 @@ from sqlite_utils.db import Database
 
 from hub.peering import exchange_sweep, exchange_wire
 from hub.peering.exchange import Exchange
-from hub.peering.exchange_replica import RecordRules
 from hub.peering.exchange_saved import begin, take_dirty
+from hub.peering.exchange_values import RecordRules
 from hub.peering.exchange_wire import Answer, Ask, Listing, Message, Pulse, Push, Swap, Table
 from hub.peering.vector import Stream, common
 from hub.store import gossip_table

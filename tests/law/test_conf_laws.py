@@ -12,6 +12,7 @@ from hub.conf.versions import Name, Versions
 from shared.conf import Entry, canonical, content_hash, later
 from shared.conf_report import Age
 from shared.stamp import HybridClock
+from tests.examples import examples
 from tests.law.drawing import patient, small, stamps
 
 values = st.none() | st.booleans() | small | st.floats(0, 2) | st.text("xy", max_size=2)
@@ -231,7 +232,7 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(patient, max_examples=40, stateful_step_count=30)
+TestBooks.settings = settings(patient, max_examples=examples(40), stateful_step_count=30)
 
 
 @patient

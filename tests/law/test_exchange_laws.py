@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from hub.peering import exchange_pull
-from hub.peering.exchange_replica import Taken
+from hub.peering.exchange_values import Taken
 from shared.merge import Facts, Intent, NodeRecord, Observation, merge, to_bytes
 from shared.stamp import Stamp
 from tests.law.exchange_draws import data_of

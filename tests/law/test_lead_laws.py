@@ -12,8 +12,8 @@ import pytest
 from hub.lead.action import Action, Send
 from hub.lead.election import Election
 from hub.lead.messages import Answer
-from hub.lead.model import Ballot, Role, Timing
-from tests.law.lead_world import Broken, Machine, World, elections_of_the_hub, live
+from hub.lead.model import Ballot, Members, Role, Timing
+from tests.law.lead_world import Broken, Host, Machine, World, elections_of_the_hub, live
 
 SEEDS = 500
 PARTS = 4
@@ -41,6 +41,33 @@ def test_the_laws_hold_whatever_goes_wrong(part: int) -> None:
         except Broken as broken:
             pytest.fail(f"seed {seed}: {broken}")
     assert [kind for kind in SEEN_IN_A_PART if not seen[kind]] == []
+
+
+class Forgetful(World):
+    """A crash may cost a hub its disk, as long as all others know of a leader."""
+
+    def crash(self, host: Host) -> None:
+        was_up = host.machine is not None
+        super().crash(host)
+        others = [each for each in self.hosts.values() if each is not host]
+        if was_up and all(each.disk.members.stamp > (0, 0) for each in others):
+            host.disk = Ballot(Members(host.disk.members.hubs), unsure=True)
+            self.seen["disk lost"] += 1
+
+
+def test_a_hub_that_lost_its_disk_votes_never_twice() -> None:
+    """Neither does it help two hubs to act at once; it may cost a leader, until it has heard one."""
+    seen: Counter[str] = Counter()
+    for seed in range(SEEDS):
+        world = Forgetful(seed)
+        try:
+            world.storm()
+        except Broken as broken:
+            pytest.fail(f"seed {seed}: {broken}")
+        finally:
+            world.store.close()
+        seen += world.seen
+    assert seen["disk lost"] > SEEDS // 4
 
 
 class ActsWithoutLease(Election):

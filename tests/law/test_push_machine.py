@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.examples import examples
 from tests.law.push_hub import ModelHub
 from tests.law.push_log import CHUNK_BYTES, Model
 from tests.law.push_world import World
@@ -172,7 +173,7 @@ class PushMachine(RuleBasedStateMachine):
 
 TestPushMachine = PushMachine.TestCase
 TestPushMachine.settings = settings(
-    max_examples=200,
+    max_examples=examples(200),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hub.replicate import LogKey, SafeLedger, missing
 from shared.ranges import Ranges
+from tests.examples import examples
 from tests.law.drawing import HUBS, patient, ranges_of, seq_sets
 
 KEYS: tuple[LogKey, ...] = (("edge-1", "e1"), ("edge-2", "e1"))
@@ -70,7 +71,7 @@ class Ledger(RuleBasedStateMachine):
             assert not any(self.ledger.unsafe(key) for key in KEYS)
 
 
-Ledger.TestCase.settings = settings(patient, max_examples=60, stateful_step_count=30)
+Ledger.TestCase.settings = settings(patient, max_examples=examples(60), stateful_step_count=30)
 TestLedger = Ledger.TestCase
 
 

@@ -18,6 +18,7 @@ from hub.tail_position import PARTS_MAX, SKEW_MS, Position, read_position
 from shared.errors import BadInput
 from shared.ranges import Ranges, of_seqs
 from shared.records import Signal
+from tests.examples import examples
 from tests.law.tail_world import NOW_MS, MadeChunk, MemoryHub, Reader, again
 
 KEYS = [("a", "e1"), ("a", "e2"), ("b", "e1")]
@@ -81,7 +82,7 @@ async def live(
     before=st.integers(0, 5),
     text=st.sampled_from(["", "loud"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_every_row_is_told_once_over_any_hubs_and_connections(
     story: list[tuple[str, int, int]], made: list[MadeChunk], before: int, text: str
 ) -> None:
@@ -99,7 +100,7 @@ def test_every_row_is_told_once_over_any_hubs_and_connections(
     made=st.lists(chunks, max_size=20, unique_by=lambda chunk: (chunk.key, chunk.seq)),
     cut=st.integers(1, 40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_position_means_the_same_after_a_journey_through_json(
     made: list[MadeChunk], cut: int
 ) -> None:
@@ -177,7 +178,7 @@ anything = st.recursive(
 
 
 @given(value=st.one_of(forms, anything))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_position_from_anybody_is_read_or_refused(value: Any) -> None:
     try:
         position = read_position(value)
@@ -187,7 +188,7 @@ def test_a_position_from_anybody_is_read_or_refused(value: Any) -> None:
 
 
 @given(event=st.sampled_from(["rows", "gap", "position", "lag", "else"]), data=anything)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_message_from_anybody_is_folded_or_refused(event: str, data: Any) -> None:
     position = Position()
     try:

@@ -28,6 +28,7 @@ from hub.vectors import (
 )
 from shared.errors import BadInput
 from shared.ranges import NOTHING, Ranges, of_seqs
+from tests.examples import examples
 from tests.law.drawing import patient, ranges_of, seq_sets
 
 KEYS: tuple[LogKey, ...] = (("edge-1", "e1"), ("edge-1", "e2"), ("edge-2", "e1"))
@@ -252,7 +253,7 @@ class TwoHubs(RuleBasedStateMachine):
             assert digest(one.held) == digest(other.held)
 
 
-TwoHubs.TestCase.settings = settings(patient, max_examples=60, stateful_step_count=25)
+TwoHubs.TestCase.settings = settings(patient, max_examples=examples(60), stateful_step_count=25)
 TestTwoHubs = TwoHubs.TestCase
 
 

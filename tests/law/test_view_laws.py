@@ -25,8 +25,9 @@ from hub.peering.incident import Key, Moment, Sight, groups_of, merge_sights, si
 from hub.peering.incident_report import incident, incidents
 from hub.peering.view_digest import NodeDigest
 from shared.beat import Beat
-from shared.merge import Facts, Heard, NodeRecord, Observation, to_bytes
+from shared.merge import Facts, NodeRecord, Observation, to_bytes
 from shared.stamp import HybridClock, Stamp
+from tests.examples import examples
 from tests.law.drawing import HUBS, node_records, patient
 
 NODE = "edge-1"
@@ -97,8 +98,7 @@ class Hub:
             return
         told = lifted(Beat(NODE, incarnation, beat, "e", 1, {"n": 1}, {}, {}), self.record)
         seen = Observation(told.incarnation, beat, 5, self.hub_id, {})
-        heard = {self.hub_id: Heard(told.incarnation, beat, 5)}
-        self.merge(NodeRecord(NODE, Facts(told.incarnation, 1, told.facts), seen, {}, heard))
+        self.merge(NodeRecord(NODE, Facts(told.incarnation, 1, told.facts), seen))
 
     def receive(self, record: NodeRecord) -> NodeRecord | None:
         admission = self.graves.judge(record)
@@ -179,7 +179,7 @@ moves = st.tuples(
 
 
 @given(st.lists(moves, min_size=12, max_size=40))
-@settings(patient, max_examples=200)
+@settings(patient, max_examples=examples(200))
 def test_no_order_of_messages_wakes_a_removed_node_and_the_last_word_of_a_person_holds(
     steps: list[tuple[str, str, str, int]],
 ) -> None:
@@ -227,7 +227,7 @@ def test_the_moves_reach_a_purge_a_refusal_and_a_return() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("ab"), node_records()), max_size=6))
-@settings(patient, max_examples=40)
+@settings(patient, max_examples=examples(40))
 def test_a_digest_that_followed_every_change_equals_one_made_from_the_end(
     steps: list[tuple[bool, str, NodeRecord]],
 ) -> None:

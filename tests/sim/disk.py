@@ -10,6 +10,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,8 @@ from shared.sqlite import Database, Job
 
 COMMIT_SECONDS_MAX = 0.008
 REPORT_SECONDS_MAX = 0.001
+SLOW_SECONDS_MAX = 0.6
+"""Of one commit on a disk that is about to die, or that others keep busy."""
 
 Inline = Callable[[Database, Job[Any]], Coroutine[Any, Any, Any]]
 """Database.write without a thread."""
@@ -38,6 +41,9 @@ class Disks:
         self._rng = rng
         self._lines: WeakKeyDictionary[Database, Line] = WeakKeyDictionary()
         self.full: set[str] = set()
+        self.slow: set[str] = set()
+        self.slowed = 0
+        """How many commits had to wait for a slow disk."""
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -67,11 +73,22 @@ class Disks:
 
     async def _work(self, database: Database, line: Line, inline: Inline) -> None:
         while line.jobs:
-            await asyncio.sleep(self._rng.uniform(0, COMMIT_SECONDS_MAX))
+            await asyncio.sleep(self._rng.uniform(0, self._commit_seconds_max(database)))
             if line.jobs:  # Closing does not wait.
                 tell = self._do_next(database, line, inline)
                 await asyncio.sleep(self._rng.uniform(0, REPORT_SECONDS_MAX))
                 tell()
+
+    def _commit_seconds_max(self, database: Database) -> float:
+        if self.slow.isdisjoint(database.path.parts):
+            return COMMIT_SECONDS_MAX
+        self.slowed += 1
+        return SLOW_SECONDS_MAX
+
+    def unsaid(self, folder: Path) -> int:
+        """How many writes below a folder were handed in, and are not on disk."""
+        lines = (line for base, line in self._lines.items() if base.path.is_relative_to(folder))
+        return sum(len(line.jobs) for line in lines)
 
     def _do_next(self, database: Database, line: Line, inline: Inline) -> Callable[[], None]:
         """Commit the first job of a line; what is returned lets its caller know."""

@@ -2,11 +2,13 @@
 
 import asyncio
 from functools import partial
+from itertools import combinations
 
 from edge.books import Totals
 from hub.config import COPIES
 from hub.hub import Hub
 from hub.peering.clock_part import ClockPart
+from hub.peering.view_part import ViewPart
 from shared.merge import to_bytes
 from shared.ranges import Ranges
 from shared.records import MIB
@@ -18,6 +20,7 @@ from tests.sim.person import Person
 from tests.sim.scenario import Mishap, Plan, at, layout, mishaps, settled
 
 CALM_SECONDS = 60.0  # Enough for every backoff of beats, links and gossip.
+HEARD_SECONDS = 5.0  # The last events have gone from hub to hub by then.
 SMALL_BYTES = 1500  # Full after a few seconds without a hub.
 
 
@@ -26,6 +29,13 @@ def far_off(hub: Hub) -> list[str]:
     now, wall_ms = asyncio.get_running_loop().time(), hub.runtime.wall_ms()
     parts = (part for part in hub.parts if isinstance(part, ClockPart))
     return sorted(name for part in parts for name in part.clocks.quarantined(now, wall_ms))
+
+
+def still_differs(hub: Hub) -> bool:
+    """Whether a hub sees another view than its own, or has an incident that is not over."""
+    now = asyncio.get_running_loop().time()
+    watches = (part.watch for part in hub.parts if isinstance(part, ViewPart))
+    return any(each.views.differences(now) or each.incidents.is_open for each in watches)
 
 
 class Fleet:
@@ -158,13 +168,23 @@ class Fleet:
         await hub.start()
         await self._be_well()
         await self.person.label_last(hub)
+        await self._say_all()
+
+    async def _say_all(self) -> None:
+        """Wait until no hub has more to say of the storm, and all have heard what was said."""
+        if not await settled(lambda: not any(map(still_differs, self._running())), CALM_SECONDS):
+            self.world.trace.fail("after a calm, the hubs still believe different things")
+        await asyncio.sleep(HEARD_SECONDS)
+
+    def _running(self) -> list[Hub]:
+        return [machine.hub for machine in self.hubs.values() if machine.hub]
 
     async def _set_clocks_right(self) -> None:
         """What a hub with a wrong clock has ordered waits until somebody sets it; now somebody does."""
 
         def wrong() -> list[str]:
-            running = [machine.hub for machine in self.hubs.values() if machine.hub]
-            return [f"{hub.config.hub_id} of {name}" for hub in running for name in far_off(hub)]
+            hubs = self._running()
+            return [f"{hub.config.hub_id} of {name}" for hub in hubs for name in far_off(hub)]
 
         for each in wrong():
             self.world.trace.note("clock quarantined", each)
@@ -199,6 +219,9 @@ class Fleet:
             self.world.trace.fail("the hubs do not agree about the nodes")
         for sentence in stale(self.hubs, self.edges):
             self.world.trace.fail(sentence)
+        # What one hub would say of the stop of another came too late for that one.
+        for one, other in combinations(self.hubs, 2):
+            self.world.network.separate(one, other)
         for hub in self.hubs.values():
             await hub.stop()
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 
-from shared.merge import NodeRecord
+from hub.registry import Registry
 from tests.sim.machines import EdgeMachine, HubMachine
 
 Hubs = Mapping[str, HubMachine]
@@ -29,7 +29,7 @@ def _unwell_hub(name: str, hubs: Hubs, edges: Edges) -> Iterator[str]:
     for edge in edges:
         if edge not in hub.links.sessions:
             yield f"{name} has no link to {edge}"
-        if (state := hub.registry.state(edge, now)) != "online":
+        if (state := hub.registry.state(edge)) != "online":
             yield f"{name} calls {edge} {state}"
     peers = {peer.key: peer.state(now) for peer in hub.peers.by_url.values()}
     if peers != dict.fromkeys(hubs.keys() - {name}, "alive"):
@@ -37,22 +37,25 @@ def _unwell_hub(name: str, hubs: Hubs, edges: Edges) -> Iterator[str]:
 
 
 def stale(hubs: Hubs, edges: Edges) -> Iterator[str]:
-    """Each node of which a hub shows anything but the newest that any hub has heard."""
+    """Each node of which a hub shows an earlier life, or anything older than what it has heard itself,
+    and each hub that has repaired what should never be wrong."""
     for machine in hubs.values():
-        records = machine.hub.registry.records if machine.hub else {}
-        if records.keys() != edges.keys():
-            yield f"{machine.name} knows {sorted(records)}"
-        for node_id, record in sorted(records.items()):
-            for sentence in _stale_record(record, edges[node_id], hubs):
+        registry = machine.hub.registry if machine.hub else None
+        if registry is None or registry.records.keys() != edges.keys():
+            yield f"{machine.name} knows {sorted(registry.records) if registry else None}"
+            continue
+        for node_id, edge in sorted(edges.items()):
+            for sentence in _stale_node(registry, node_id, edge):
                 yield f"{machine.name} on {node_id}: {sentence}"
+        if registry.replica.repaired or registry.replica.parked.total:
+            yield f"{machine.name} had to repair {registry.replica.repaired} or set something aside"
 
 
-def _stale_record(record: NodeRecord, edge: EdgeMachine, hubs: Hubs) -> Iterator[str]:
-    if record.heard.keys() != hubs.keys():
-        yield f"it was heard by {sorted(record.heard)} only"
-    newest = max(((each.incarnation, each.beat) for each in record.heard.values()), default=None)
-    seen = record.observation
-    if seen is None or (seen.incarnation, seen.beat) != newest:
-        yield f"the newest beat is {newest}, shown is {seen}"
-    if seen is None or seen.incarnation != edge.lives:
-        yield f"it is in its life number {edge.lives}, shown is {seen}"
+def _stale_node(registry: Registry, node_id: str, edge: EdgeMachine) -> Iterator[str]:
+    shown, heard = registry.newest(node_id), registry.fresh.get(node_id)
+    if heard is not None and (shown is None or shown.beat < heard.beat):
+        yield f"the newest beat is {heard}, shown is {shown}"
+    told = registry.records[node_id].observation
+    for seen in (shown, told):
+        if seen is None or seen.incarnation != edge.lives:
+            yield f"it is in its life number {edge.lives}, shown or shared is {seen}"

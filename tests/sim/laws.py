@@ -120,7 +120,14 @@ def broken_by_edge(name: str, totals: Totals, chunks_left: int) -> Iterator[str]
 
 
 def unequal(one: Path, other: Path) -> Iterator[str]:
-    """Each way in which two hubs differ."""
+    """Each way in which two hubs differ that have written down all they know."""
+    yield from unequal_chunks(one, other)
+    if nodes_on_disk(one) != nodes_on_disk(other):
+        yield f"{one.name} and {other.name} do not say the same of all nodes"
+
+
+def unequal_chunks(one: Path, other: Path) -> Iterator[str]:
+    """Each way in which the logs of two hubs differ."""
     mine, theirs = logs_on_disk(one), logs_on_disk(other)
     if {key: set(log) for key, log in mine.items()} != {
         key: set(log) for key, log in theirs.items()
@@ -128,5 +135,3 @@ def unequal(one: Path, other: Path) -> Iterator[str]:
         yield f"{one.name} and {other.name} do not hold the same chunks"
     elif mine != theirs:
         yield f"{one.name} and {other.name} hold chunks with different bytes"
-    if nodes_on_disk(one) != nodes_on_disk(other):
-        yield f"{one.name} and {other.name} do not say the same of all nodes"

@@ -1,11 +1,18 @@
-"""An event loop on virtual time: it never sleeps, it moves the clock to the next timer instead."""
+"""An event loop on virtual time: it never sleeps, it moves the clock to the next timer instead.
+
+Each process reads it through a monotonic clock of its own, which may be fast or slow, and may be
+frozen for a while as by SIGSTOP or a machine that swaps: time passes, and nothing of it runs.
+"""
 
 import asyncio
 import contextlib
+import heapq
+import math
 import selectors
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import Context
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 START_SECONDS = 1_000.0
@@ -13,6 +20,36 @@ START_SECONDS = 1_000.0
 
 TURNS_WITHOUT_TIME_MAX = 200_000
 """A fleet that is busy for so many turns without waiting once goes round in a circle."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """The monotonic clock of a process: seconds that it counts for one of real time, and until which
+    real moment it is frozen."""
+
+    rate: float = 1.0
+    frozen_until: float = 0.0
+    waiting: int = 0
+    """How much waits for the end of the freeze."""
+
+    def local(self, real: float) -> float:
+        """What the process reads at a real moment."""
+        return START_SECONDS + (real - START_SECONDS) * self.rate
+
+    def real(self, local: float) -> float:
+        """The first moment at which it reads this, or already more."""
+        moment = START_SECONDS + (local - START_SECONDS) / self.rate
+        while self.local(moment) < local:  # Rounded down: whoever waits for it would wait again.
+            moment = math.nextafter(moment, math.inf)
+        return moment
+
+
+STEADY = Pace()
+pace: ContextVar[Pace] = ContextVar("pace", default=STEADY)
+"""The clock of the process that runs."""
+
+A_TURN_SECONDS = 1e-9
+"""Between callbacks that wait for the end of a freeze: they keep their order."""
 
 
 class Deadlock(AssertionError):
@@ -54,8 +91,62 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._virtual)
 
     def time(self) -> float:
-        """Virtual seconds."""
+        """Virtual seconds, as the process that runs counts them."""
+        return pace.get().local(self._virtual.now)
+
+    @property
+    def real_time(self) -> float:
+        """Virtual seconds, as nobody in the simulation can know them."""
         return self._virtual.now
+
+    def call_at(  # type: ignore[override]  # The stubs name the arguments by type variables.
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call at a moment of the caller's clock; not before its process has thawed."""
+        clock = pace.get()
+        real = clock.real(when)
+        if clock.frozen_until > real:
+            real = self._thaw(clock)
+        return super().call_at(real, callback, *args, context=context)
+
+    # ---- processes that are frozen
+
+    def freeze(self, clock: Pace, seconds: float) -> None:
+        """Let nothing of the process with this clock run for so many real seconds."""
+        clock.frozen_until, clock.waiting = self.real_time + seconds, 0
+        for handle in sorted(self._timers(), key=asyncio.TimerHandle.when):
+            if _clock_of(handle) is clock and handle.when() < clock.frozen_until:
+                handle._when = self._thaw(clock)  # type: ignore[attr-defined]  # Nothing public moves one.
+        heapq.heapify(self._timers())
+        self.call_soon = self._call_soon_or_later  # type: ignore[method-assign, assignment]
+
+    def thaw_all(self) -> None:
+        """Nobody is frozen any more: call at once what is to be called soon."""
+        self.__dict__.pop("call_soon", None)
+
+    def _timers(self) -> list[asyncio.TimerHandle]:
+        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # As above.
+        return timers
+
+    @staticmethod
+    def _thaw(clock: Pace) -> float:
+        clock.waiting += 1
+        return clock.frozen_until + clock.waiting * A_TURN_SECONDS
+
+    def _call_soon_or_later(
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        where = context if context is not None else copy_context()
+        clock = where.get(pace, STEADY)
+        if clock.frozen_until > self.real_time:
+            return super().call_at(self._thaw(clock), callback, *args, context=where)
+        return super().call_soon(callback, *args, context=where)
+
+    # ---- what may not be
 
     def run_in_executor(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]  # Refuses all.
         """Refused: a thread would bring real time in."""
@@ -68,6 +159,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if threading.current_thread() is not threading.main_thread():
             raise AssertionError("a simulated process must not use threads")
         return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+def _clock_of(handle: asyncio.TimerHandle) -> Pace:
+    where: Context = handle._context  # type: ignore[attr-defined]  # Nothing public tells it.
+    return where.get(pace, STEADY)
+
+
+def real_now() -> float:
+    """The virtual seconds that pass for all alike; of any other loop, its time."""
+    loop = asyncio.get_running_loop()
+    return loop.real_time if isinstance(loop, VirtualLoop) else loop.time()
 
 
 @contextlib.contextmanager

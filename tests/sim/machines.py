@@ -22,14 +22,17 @@ from hub.hub import Hub
 from shared.errors import BufferFull
 from shared.serve import SHUTDOWN_SECONDS_MAX
 from tests.sim.disk import Disks
+from tests.sim.loop import Pace
 from tests.sim.network import Client, Network
 from tests.sim.process import Process, SimRuntime, WallClock
 from tests.sim.scenario import alias_of, url_of
 from tests.sim.telemetry import part_of
+from tests.sim.torn import keep_logs, tear_logs
 from tests.sim.trace import Trace
 
 CLUSTER_KEY = "the cluster key of this simulation"
 ADMIN_TOKEN = "the admin token of this simulation"
+WRITE_LOOK_SECONDS, WRITE_LOOKS_MAX = 0.002, 750
 
 
 def luck(seed: int, name: str) -> Random:
@@ -69,6 +72,8 @@ class Machine:
         self.world, self.name = world, name
         self.rng = world.rng(name)
         self.clock = WallClock(self.rng.choice((0.0, self.rng.uniform(-20, 20), 3600.0)))
+        self.pace_rate = 1.0
+        """How fast the monotonic clock of its processes is."""
         self.folder = world.folder / name
         self.folder.mkdir()
         self.lives = 0
@@ -79,7 +84,8 @@ class Machine:
         self.lives += 1
         name = f"{self.name}#{self.lives}"
         self.world.trace.note("start", name)
-        self.process = Process(name, self.world.rng(name), self.world.trace)
+        pace = Pace(self.pace_rate)
+        self.process = Process(name, self.world.rng(name), self.world.trace, pace)
         return self.process
 
     def _watch(self, process: Process, main: "asyncio.Task[None]") -> None:
@@ -104,11 +110,37 @@ class Machine:
         process = self.process
         assert process is not None
         self.world.trace.note("crash", process.name)
+        self._die(process)
+        await process.kill()
+        self.process = None
+
+    def _die(self, process: Process) -> None:
         process.alive = False
         self.world.network.unplug(process)
         self._abandon()
+
+    async def lose_power(self) -> None:
+        """Fall over in the middle of a write: what is committed is on disk, and behind it lies a part of
+        what was being written."""
+        unsaid = await self._next_write()
+        process = self.process
+        assert process is not None
+        self.world.trace.note("power cut", process.name, unsaid, "writes lost")
+        self.world.trace.counts["writes lost"] += unsaid
+        kept = keep_logs(self.folder)
+        self._die(process)
+        torn = tear_logs(kept, self.rng)
+        self.world.trace.counts["torn writes"] += torn
         await process.kill()
         self.process = None
+
+    async def _next_write(self) -> int:
+        """Wait until something is being written, but not for long; how many writes that is."""
+        for _ in range(WRITE_LOOKS_MAX):
+            if unsaid := self.world.disks.unsaid(self.folder):
+                return unsaid
+            await asyncio.sleep(WRITE_LOOK_SECONDS)
+        return 0
 
     def lose_disk(self) -> None:
         """Come back with nothing; only while it is down."""
@@ -130,7 +162,7 @@ class Machine:
 class HubMachine(Machine):
     """A machine with a hub."""
 
-    def __init__(self, world: World, name: str, peers: list[str]) -> None:
+    def __init__(self, world: World, name: str, peers: list[str], **settings: Any) -> None:
         super().__init__(world, name)
         self.config = HubConfig(
             name,
@@ -141,6 +173,7 @@ class HubMachine(Machine):
             ADMIN_TOKEN,
             synchronous="OFF",
             room=lambda folder: Room(10**12, 10**12),
+            **settings,
         )
         self.hub: Hub | None = None
 

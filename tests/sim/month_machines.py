@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge.capacity import BufferLimits
 from edge.quota import Policy
 from shared.errors import BufferFull
 from shared.records import Checkpoint, Signal
 from tests.sim.machines import EdgeMachine, HubMachine, World
-from tests.sim.month_pace import BEATS
+from tests.sim.month_pace import QUIET_SECONDS
 from tests.sim.month_story import MonthPlan
 from tests.sim.process import Process
 from tests.sim.telemetry import part_of_signal
@@ -21,11 +21,13 @@ CHECKPOINT = "month"
 class SlowHub(HubMachine):
     """A hub that asks edges to beat once an hour."""
 
-    async def start(self) -> None:
-        """Open the store and listen."""
-        await super().start()
-        assert self.hub is not None
-        self.hub.registry.limits = BEATS
+    def __init__(self, world: World, name: str, peers: list[str]) -> None:
+        super().__init__(world, name, peers)
+        self.config = replace(
+            self.config,
+            heartbeat_seconds_min=QUIET_SECONDS,
+            heartbeat_seconds_max=QUIET_SECONDS,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,19 @@ import hub.conf.part
 import hub.disk_watch
 import hub.keeper
 import hub.mesh
+import hub.nodes.check_schedule
+import hub.nodes.grave_part
+import hub.nodes.history_keep
+import hub.nodes.history_pull
+import hub.nodes.live_part
+import hub.nodes.live_watch
 import hub.own_voice
 import hub.peer_doors
 import hub.peering.clock_part
+import hub.peering.islands
+import hub.peering.talk
+import hub.peering.view_watch
+import hub.peering.views
 import hub.peering.watch_part
 import hub.pulling
 import hub.questions
@@ -27,11 +37,9 @@ import hub.saving
 import hub.sweep
 from hub.peering.detect_values import DetectLimits
 from shared.backoff import Backoff
-from shared.liveness import BeatLimits
 
 QUIET_SECONDS = 3600.0
-BEATS = BeatLimits(seconds_min=QUIET_SECONDS, seconds_max=QUIET_SECONDS)
-"""The interval that hubs ask for: six times the most that a large fleet is asked for."""
+"""Also the interval that hubs ask for: sixty times the most that a large fleet is asked for."""
 
 _RETRY = Backoff(seconds_initial=0.5, seconds_max=QUIET_SECONDS)
 
@@ -63,7 +71,21 @@ SLOW = (
     (hub.saving, "SAVE_SECONDS", QUIET_SECONDS),
     (hub.saving, "PRUNE_SECONDS", QUIET_SECONDS),
     (hub.mesh, "GOSSIP_SECONDS", QUIET_SECONDS),
+    (hub.nodes.check_schedule, "WAIT_SECONDS_MAX", QUIET_SECONDS),
+    (hub.nodes.history_keep, "KEEP_SECONDS", QUIET_SECONDS),
+    (hub.nodes.history_keep, "SETTLE_SECONDS", QUIET_SECONDS),
+    (hub.nodes.history_pull, "PULL_SECONDS", QUIET_SECONDS),
+    (hub.nodes.grave_part, "LOOK_SECONDS", QUIET_SECONDS),
+    (hub.nodes.live_part, "SAVE_SECONDS", QUIET_SECONDS),
+    (hub.nodes.live_watch, "LOOK_SECONDS", QUIET_SECONDS),
+    (hub.nodes.live_watch, "TICK_SECONDS", QUIET_SECONDS),
+    (hub.peering.talk, "ROUND_SECONDS", QUIET_SECONDS),
+    (hub.peering.talk, "SWEEP_SECONDS", QUIET_SECONDS),
     (hub.peering.watch_part, "LIMITS", _DETECTOR),
+    (hub.peering.islands, "SPLIT_SECONDS", 8 * QUIET_SECONDS),
+    (hub.peering.view_watch, "ROUND_SECONDS", QUIET_SECONDS),
+    (hub.peering.views, "COUNTED_SECONDS", QUIET_SECONDS / 2),
+    (hub.peering.views, "FRESH_SECONDS", 3 * QUIET_SECONDS),
     (hub.questions, "POLL_SECONDS", QUIET_SECONDS),
     (hub.pulling, "_RETRY", _RETRY),
     (hub.sweep, "SWEEP_SECONDS", QUIET_SECONDS),

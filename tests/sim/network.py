@@ -39,6 +39,14 @@ CALM = Weather()
 STORM = Weather(0.3, 0.3, 0.1, 0.3, 0.2, 0.05, 0.05)
 
 
+KEPT_SHARE = 0.5
+"""Of the requests into a one-way partition; the others need a new connection, which needs both ways."""
+
+
+RESENT_FACTOR = 20.0
+"""TCP sends what was lost again after a while, and then after twice as long, and so on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What will become of one request; drawn at once, so that luck depends on nothing else."""
@@ -68,9 +76,17 @@ class Network:
         self._rng = rng
         self._sites: dict[str, Site] = {}
         self._cuts: set[tuple[str, str]] = set()
+        self._sent = 0
+        self._arrived: dict[tuple[str, str], int] = {}
+        self._cleared = asyncio.Event()
         self._wires: dict[Wire, None] = {}
 
     # ---- what a scenario does
+
+    def clear_up(self) -> None:
+        """The weather is fair from now on, and what is stuck on its way learns it soon."""
+        self.weather = CALM
+        self._cleared.set()
 
     def listen(self, url: str, process: Process, app: ASGIApp) -> None:
         """Deliver what goes to this address to this application, in this process."""
@@ -85,21 +101,37 @@ class Network:
 
     def separate(self, name: str, other: str) -> None:
         """Nothing passes between two machines any more."""
-        self._cuts.add((name, other))
+        self._cuts |= {(name, other), (other, name)}
         self.trace.note("partition", name, other)
+        self._starve_wires()
+
+    def silence(self, name: str, other: str) -> None:
+        """What one machine sends to the other does not arrive any more; what that one sends does."""
+        self._cuts.add((name, other))
+        self.trace.note("one-way partition", name, other)
+        self._starve_wires()
+
+    def _starve_wires(self) -> None:
         for wire in list(self._wires):
             if self.separated(wire.caller, wire.process):
                 wire.starve()
 
     def rejoin(self, name: str, other: str) -> None:
-        """Let traffic pass again."""
-        self._cuts.discard((name, other))
+        """Let traffic pass again, both ways."""
+        self._cuts -= {(name, other), (other, name)}
         self.trace.note("partition ends", name, other)
 
+    def passes(self, sender: Process, receiver: Process) -> bool:
+        """Whether what one process sends reaches the other."""
+        return (sender.machine, receiver.machine) not in self._cuts
+
     def separated(self, one: Process, other: Process) -> bool:
-        """Whether nothing passes between two processes."""
-        pair = one.machine, other.machine
-        return pair in self._cuts or pair[::-1] in self._cuts
+        """Whether two processes cannot keep a connection: in some direction nothing passes."""
+        return not (self.passes(one, other) and self.passes(other, one))
+
+    def is_whole(self, name: str, other: str) -> bool:
+        """Whether everything passes between two machines."""
+        return self._cuts.isdisjoint({(name, other), (other, name)})
 
     # ---- requests
 
@@ -136,17 +168,21 @@ class Network:
 
     async def _request(self, caller: Process, order: Order, seconds: float) -> Answer:
         fate = self._fate()
+        self._sent = number = self._sent + 1
         self.trace.note("request", caller.name, order.url, len(order.body))
         await asyncio.sleep(fate.delay_seconds)
         site = await self._find(caller, order.url, min(seconds, CONNECT_SECONDS_MAX))
+        if not self.passes(caller, site.process):
+            await self._lose("no way", caller, order.url, replace(fate, is_silent=True))
         if fate.is_lost:
             await self._lose("request lost", caller, order.url, fate)
+        self._note_order(caller, site.process, number)
         if fate.repeat_after_seconds is not None:
             loop = asyncio.get_running_loop()
             loop.call_later(fate.repeat_after_seconds, self._repeat, order)
         answer = await self._deliver(site, order)
         await asyncio.sleep(fate.delay_back_seconds)
-        if self.separated(caller, site.process):
+        if not self.passes(site.process, caller):
             fate = replace(fate, answer_is_lost=True, is_silent=True)
         if fate.answer_is_lost:
             await self._lose("reply lost", caller, order.url, fate)
@@ -158,16 +194,27 @@ class Network:
         if site is None:
             self.trace.note("refused", caller.name, url)
             raise Unreachable(url, "connection refused", sent=False, kind="refused")
-        if self.separated(caller, site.process):
+        if self.separated(caller, site.process) and not self._is_kept(caller, site.process):
             self.trace.note("no way", caller.name, url)
             await asyncio.sleep(connect_seconds)
             raise Unreachable(url, "no way there", sent=False)
         return site
 
+    def _is_kept(self, caller: Process, process: Process) -> bool:
+        """Whether a connection from before is left over: requests pass one way then, and no answer."""
+        return self.passes(caller, process) and self._rng.random() < KEPT_SHARE
+
+    def _note_order(self, caller: Process, process: Process, number: int) -> None:
+        pair = caller.name, process.name
+        if number < self._arrived.get(pair, 0):
+            self.trace.note("reordered", *pair)
+        self._arrived[pair] = max(number, self._arrived.get(pair, 0))
+
     async def _lose(self, kind: str, caller: Process, url: str, fate: Fate) -> None:
         self.trace.note(kind, caller.name, url, "silently" if fate.is_silent else "reset")
-        if fate.is_silent:
-            await asyncio.Event().wait()  # Until the caller's time is up.
+        if fate.is_silent:  # Until the caller's time is up, or packets sent again come through.
+            await self._cleared.wait()
+            await asyncio.sleep(fate.delay_back_seconds * RESENT_FACTOR)
         raise Unreachable(url, "connection reset", sent=True)
 
     async def _deliver(self, site: Site, order: Order) -> Answer:

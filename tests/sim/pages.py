@@ -3,8 +3,9 @@
 import contextlib
 from collections.abc import Iterator
 
-import hub.gossip
 import hub.peer_doors
+import hub.peering.exchange_pull
+import hub.peering.exchange_wire
 import hub.pulling
 import hub.replicate
 import hub.store.chunks
@@ -13,7 +14,8 @@ import hub.vectors
 SMALL = (
     (hub.peer_doors, "HAVE_PAGE", 5),
     (hub.peer_doors, "CHUNKS_MAX", 3),
-    (hub.gossip, "PAGE_RECORDS", 3),
+    (hub.peering.exchange_pull, "RECORDS_MAX", 3),
+    (hub.peering.exchange_wire, "RECORDS_MAX", 3),
     (hub.pulling, "PULL_BYTES", 600),
     (hub.replicate, "RUN_CHUNKS_MAX", 2),
     (hub.store.chunks, "UNSAFE_PAGE", 4),

@@ -23,9 +23,14 @@ class Person:
     """Talks to any hub, over the same bad network as everybody."""
 
     def __init__(
-        self, world: World, hubs: Mapping[str, HubMachine], edges: Mapping[str, EdgeMachine]
+        self,
+        world: World,
+        hubs: Mapping[str, HubMachine],
+        edges: Mapping[str, EdgeMachine],
+        patience_seconds: float = 30.0,
     ) -> None:
         self._world, self._hubs, self._edges = world, hubs, edges
+        self._patience_seconds = patience_seconds
         self._process = Process("person", world.rng("person"), world.trace)
         self._asked: dict[str, str] = {}
         self._answered: set[str] = set()
@@ -40,7 +45,7 @@ class Person:
                     f"{hub.config.url}/rpc",
                     body=msgspec.json.encode(call),
                     headers={"authorization": f"Bearer {ADMIN_TOKEN}"},
-                    timeout_seconds=30.0,
+                    timeout_seconds=self._patience_seconds,
                 )
             )
             answer = msgspec.json.decode(reply.body)

@@ -35,12 +35,15 @@ class Plan:
 class Mishap:
     """Something that goes wrong at a time, for a while.
 
-    `restart` ends in good order; `lose` is a crash from which the machine comes back with an empty
-    disk; `step` sets a clock by `for_seconds`, which may be negative; `others` are the far side of a
-    partition.
+    `restart` ends in good order; `power` is a crash in the middle of a write, `battery` one after which
+    the clock is back in the past, `lose` one from which the machine comes back with an empty disk, and
+    `restore` one from which it comes back with an old copy of its own; `silence` is a partition in which
+    only what `others` send arrives; `step` sets a clock by `for_seconds`, which may be negative;
+    `others` are the far side of a partition.
     """
 
-    kind: str  # crash, lose, restart, full, part or step
+    kind: str
+    """crash, power, battery, lose, restore, restart, full, slow, freeze, part, silence or step."""
     at_seconds: float
     for_seconds: float
     name: str

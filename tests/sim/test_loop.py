@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.sim.loop import START_SECONDS, Deadlock, Livelock, VirtualLoop, no_threads
+from tests.sim.loop import (
+    START_SECONDS,
+    Deadlock,
+    Livelock,
+    Pace,
+    VirtualLoop,
+    no_threads,
+    real_now,
+)
 from tests.sim.process import Process, own_tasks
 from tests.sim.trace import Trace
 
@@ -119,3 +127,51 @@ def test_a_task_that_outlives_its_process_is_found() -> None:
 
     (failure,) = run(leave_one())
     assert "left a task behind: hub-1#1" in failure
+
+
+def test_processes_count_time_at_their_own_pace() -> None:
+    """A fast clock shows more time, and a timer on it fires sooner; real time is the same for all."""
+
+    async def race() -> tuple[float, float]:
+        fast = Process("fast", Random(1), Trace(), Pace(1.02))
+        began = real_now()
+        local = await fast.run(sleep_by_own_clock(51.0))
+        return local, real_now() - began
+
+    async def sleep_by_own_clock(seconds: float) -> float:
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(seconds)
+        return asyncio.get_running_loop().time() - began
+
+    local, real = run(race())
+    assert local == pytest.approx(51.0)
+    assert real == pytest.approx(50.0)
+
+
+def test_nothing_of_a_frozen_process_runs_until_it_thaws() -> None:
+    """Its timers and what others tell it wait for the end, and then all come at once."""
+
+    async def freeze() -> list[tuple[str, float]]:
+        process, seen = Process("hub", Random(1), Trace()), list[tuple[str, float]]()
+        told = asyncio.Event()
+
+        async def tick() -> None:
+            for _ in range(3):
+                await asyncio.sleep(1.0)
+                seen.append(("tick", round(real_now() - START_SECONDS, 3)))
+
+        async def listen() -> None:
+            await told.wait()
+            seen.append(("told", round(real_now() - START_SECONDS, 3)))
+
+        tasks = [process.spawn(tick()), process.spawn(listen())]
+        await asyncio.sleep(0.5)
+        process.freeze(5.0)
+        await asyncio.sleep(1.0)
+        told.set()
+        await asyncio.wait(tasks)
+        return seen
+
+    seen = run(freeze())
+    assert sorted(seen[:2]) == [("tick", 5.5), ("told", 5.5)]
+    assert seen[2:] == [("tick", 6.5), ("tick", 7.5)]

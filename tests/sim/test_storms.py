@@ -6,7 +6,7 @@ from tests.sim.machines import luck
 from tests.sim.run import simulate
 from tests.sim.scenario import Plan, mishaps
 
-SEEDS = (1, 2, 3, 5, 8, 9)
+SEEDS = (7, 10, 20)
 """Few enough for every day, and between them everything that can go wrong. `make sim` has the rest."""
 
 

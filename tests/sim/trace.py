@@ -1,12 +1,11 @@
 """What happened in a simulation: an event after the other, as a running digest, and in numbers."""
 
-import asyncio
 import hashlib
 import logging
 from collections import Counter, deque
 from typing import Any
 
-from tests.sim.loop import START_SECONDS
+from tests.sim.loop import START_SECONDS, real_now
 
 LINES_KEPT = 60
 FAILURES_MAX = 20
@@ -23,7 +22,7 @@ class Trace:
 
     def note(self, kind: str, *details: object) -> None:
         """Something happened now."""
-        seconds = asyncio.get_running_loop().time() - START_SECONDS
+        seconds = real_now() - START_SECONDS
         line = f"{seconds:10.4f} {kind} {' '.join(map(str, details))}"
         self.counts[kind] += 1
         self.last.append(line)

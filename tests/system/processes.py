@@ -67,6 +67,11 @@ class Role:
     ready_url: str
     process: "subprocess.Popen[bytes] | None" = None
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=20, trust_env=False))
+    before: tuple[str, ...] = ()
+    """The words of a program that becomes it, such as one that enters a network namespace."""
+
+    environ: dict[str, str] = field(default_factory=dict)
+    """What it is given besides KEPT_VARIABLES."""
 
     @property
     def log(self) -> Path:
@@ -76,13 +81,15 @@ class Role:
     def start(self, *, wait: bool = True) -> None:
         """Start it, or start it again, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        command = [str(ROOT / "start.sh"), f"VENV={self.venv}", f"DATA={self.folder}", *self.words]
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         with self.log.open("ab") as said:
             self.process = subprocess.Popen(
-                [str(ROOT / "start.sh"), f"VENV={self.venv}", f"DATA={self.folder}", *self.words],
+                [*self.before, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
-                env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+                env={**kept, **self.environ},
                 start_new_session=True,
             )
         if wait:
@@ -242,17 +249,15 @@ class Fleet:
             hub.start()
         return hub
 
-    def hubs(self, count: int, *words: str) -> list[HubProcess]:
+    def hubs(self, count: int, *words: str, start: bool = True) -> list[HubProcess]:
         """Hubs of which each is told of all others, started side by side."""
         ports = free_ports(count)
         hubs = [
             self.hub(f"hub-{number}", _peers(ports, port), *words, port=port, start=False)
             for number, port in enumerate(ports, 1)
         ]
-        for hub in hubs:
-            hub.start(wait=False)
-        for hub in hubs:
-            eventually(hub.is_ready, f"{hub.name} is ready")
+        if start:
+            start_together(hubs)
         return hubs
 
     def two_hubs(self, *words: str) -> tuple[HubProcess, HubProcess]:
@@ -261,7 +266,12 @@ class Fleet:
         return first, second
 
     def edge(
-        self, name: str, hubs: Sequence[HubProcess], *words: str, folder: str = ""
+        self,
+        name: str,
+        hubs: Sequence[HubProcess],
+        *words: str,
+        folder: str = "",
+        start: bool = True,
     ) -> EdgeProcess:
         """Start an edge that sends to these hubs. It does not measure this machine unless told so."""
         (port,) = free_ports(1)
@@ -284,7 +294,8 @@ class Fleet:
             otlp_url=url,
         )
         self.roles.append(edge)
-        edge.start()
+        if start:
+            edge.start()
         return edge
 
     def settled(self, hubs: Sequence[HubProcess], *edges: EdgeProcess) -> None:
@@ -302,6 +313,14 @@ class Fleet:
     def report(self) -> str:
         """What everybody said last."""
         return "\n".join(f"---- {role.name}\n{role.said()}" for role in self.roles)
+
+
+def start_together(roles: Sequence[Role]) -> None:
+    """Start them side by side, and wait until all are ready."""
+    for role in roles:
+        role.start(wait=False)
+    for role in roles:
+        eventually(role.is_ready, f"{role.name} is ready")
 
 
 def _peers(ports: Sequence[int], mine: int) -> str:

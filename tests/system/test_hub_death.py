@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,9 +12,18 @@ from typing import Any
 
 import pytest
 
+from tests.system.oracle import (
+    Sender,
+    assert_nothing_lost_or_double,
+    assert_whole_chain,
+    chunks_on_disk,
+    counted,
+)
 from tests.system.processes import Fleet, HubProcess, each_shows, eventually
+from tests.system.test_leadership import HUBS, agreed, standing
 
 PAUSE_SECONDS = 4.5
+STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.02
 
 
@@ -135,3 +145,64 @@ def test_a_hub_that_is_stopped_for_long_is_dead_and_alive_again(hubs: list[HubPr
         each_shows([hub], lambda hub: told_of(hub, "peer.alive", sleeper), 1)
     each_shows([sleeper], lambda hub: set(states(hub).values()), {"alive"})
     assert events(sleeper, "peer.dead") == []
+
+
+def test_a_leader_that_is_stopped_for_ten_seconds_under_load_leads_and_loses_nothing(
+    fleet: Fleet,
+) -> None:
+    """Another leads a later term meanwhile. The sleeper wakes as the same life, never leads with its
+    old fence again, and gets every chunk that was pushed to the others."""
+    hubs = fleet.hubs(3, "LEADER=quorum", HUBS)
+    edges = [fleet.edge(name, hubs) for name in ("edge-1", "edge-2")]
+    fleet.settled(hubs, *edges)
+    first = agreed(hubs)
+    (sleeper,) = (hub for hub in hubs if hub.name == first["hub"])
+    others = [hub for hub in hubs if hub is not sleeper]
+    assert sleeper.process is not None
+    with Sender(edges[0].otlp_url) as sender, Sender(edges[1].otlp_url, name="s") as second:
+        sender.until_acked(100)
+        stopped_at = time.monotonic()
+        sleeper.process.send_signal(signal.SIGSTOP)
+        for hub in others:
+            each_shows([hub], lambda hub: states(hub)[sleeper.name], "dead")
+        assert agreed(others, after_term=first["term"])["hub"] != sleeper.name
+        sender.until_acked(100)
+        second.until_acked(100)
+        time.sleep(max(stopped_at + STOP_SECONDS - time.monotonic(), 0.0))
+        sleeper.process.send_signal(signal.SIGCONT)
+
+        def is_awake() -> bool:
+            woken = standing(sleeper)
+            assert (woken["leading"], woken["term"]) != (True, first["term"])
+            return set(states(sleeper).values()) == {"alive"}
+
+        eventually(is_awake, f"{sleeper.name} has all others back")
+        for hub in others:
+            each_shows([hub], lambda hub: states(hub)[sleeper.name], "alive")
+        agreed(hubs, after_term=first["term"])
+        sender.until_acked(100)
+    assert_one_leader_each_term(hubs)
+    for edge, each in zip(edges, (sender, second), strict=True):
+        for hub in hubs:
+            assert_has_all(hub, edge.name, each)
+
+
+def assert_has_all(hub: HubProcess, node: str, sender: Sender) -> None:
+    """Wait until all that was acknowledged is on this hub's disk; none of it is there twice."""
+
+    def held() -> Counter[str]:
+        return counted(chunks_on_disk(hub.database, node))
+
+    eventually(lambda: held().keys() >= set(sender.acked), f"{hub.name} has all of {node}")
+    assert_whole_chain(chunks_on_disk(hub.database, node))
+    assert_nothing_lost_or_double(held(), sender)
+
+
+def assert_one_leader_each_term(hubs: Sequence[HubProcess]) -> None:
+    """As all hubs have told it while it happened."""
+    told = [each["attributes"] for hub in hubs for each in events(hub, "leader:elected")]
+    leaders: dict[int, set[str]] = {}
+    for each in told:
+        leaders.setdefault(each["term"], set()).add(each["leader"])
+    assert leaders
+    assert all(len(names) == 1 for names in leaders.values()), leaders

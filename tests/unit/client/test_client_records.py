@@ -22,6 +22,7 @@ from edge.client_values import ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, CUT, attrib
 from shared.otlp import PROTO_TYPE, read_part
 from shared.otlp_rows import LogRow, log_rows, metric_points, span_rows
 from shared.records import KIB, Encoding, Signal
+from tests.examples import examples
 
 T0 = 1_700_000_000_000_000_000
 RESOURCE = resource_of({"service.name": "billing"})
@@ -36,7 +37,7 @@ values: st.SearchStrategy[Any] = st.recursive(
     max_leaves=5,
 )
 attributes = st.dictionaries(texts, values, max_size=4)
-bounded = settings(max_examples=60, deadline=None)
+bounded = settings(max_examples=examples(60), deadline=None)
 
 
 def rows(frame: bytes) -> list[LogRow]:

@@ -11,6 +11,7 @@ from hub.index import filling
 from hub.index.files import remove_index
 from hub.store import mend, retire
 from shared.records import Signal
+from tests.examples import examples
 from tests.unit.index.fill_world import choose, fill_all, filler, index_of, truly_behind
 from tests.unit.index.hub_stock import HubStock, hub_stock, key_of
 
@@ -53,7 +54,7 @@ steps = st.lists(st.tuples(st.sampled_from([*EVENTS, None, None, None]), st.inte
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -27,6 +27,7 @@ from hub.store.files import StoreFiles, open_files
 from hub.store.reader import StoreReader
 from shared.records import Signal
 from shared.runtime import system_runtime
+from tests.examples import examples
 from tests.law.answer_world import MEMORY, WAYS
 from tests.law.drawing import chunk_of
 from tests.unit.index.hub_stock import (
@@ -122,7 +123,7 @@ def expected(kept: list[Kept], asked: Mapping[str, Any], may_hold: Any) -> list[
     return [each.arrival for each in sorted(found, key=lambda e: (e.time_min_ns, e.arrival))]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn_chunks, drawn_picks, questions, st.sampled_from(list(WAYS)))
 def test_chunks_are_found_in_order_however_many_there_are(
     drawn: list[Any], picks: dict[int, Picks], asked: dict[str, Any], way: str

@@ -18,6 +18,7 @@ from hub.query.trace_labels import read_trace_label_query, trace_label_values
 from hub.query.traces import read_trace_query, search_traces
 from shared.errors import RpcError
 from shared.records import Signal
+from tests.examples import examples
 from tests.unit.index.trace_days import Days, close, make_days
 from tests.unit.query.stock import NOW_NS, ListReader, at, key_values, span, spans
 
@@ -212,7 +213,7 @@ def pages(stock: Stock, params: dict[str, Any], limits: Limits, sources: list[An
     raise AssertionError("the pages do not end")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(a_stock, a_question, st.integers(1, 4), st.sampled_from([TINY, PAGE_LIMITS]))
 def test_pages_of_index_and_scan_and_both_in_turn_are_what_the_model_says(
     described: Any, question: dict[str, Any], limit: int, limits: Limits
@@ -227,7 +228,7 @@ def test_pages_of_index_and_scan_and_both_in_turn_are_what_the_model_says(
         assert pages(stock, params, limits, [stock.index, None]) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(a_stock, a_question, st.integers(1, 4))
 def test_the_slowest_are_what_the_model_says(
     described: Any, question: dict[str, Any], limit: int
@@ -245,7 +246,7 @@ def test_the_slowest_are_what_the_model_says(
             assert answer["scanned"]["complete"] is True
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(a_stock, st.integers(1, 10))
 def test_a_trace_is_the_same_from_index_and_scan_and_has_all_spans_of_the_model(
     described: Any, trace: int
@@ -265,7 +266,7 @@ def test_a_trace_is_the_same_from_index_and_scan_and_has_all_spans_of_the_model(
         assert {**indexed, "scanned": None} == {**scanned, "scanned": None}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(a_stock, a_question, st.sampled_from(["service", "name"]))
 def test_services_and_names_are_counted_as_the_model_does(
     described: Any, question: dict[str, Any], label: str

@@ -22,6 +22,7 @@ from hub.query.traces import read_trace_query, search_traces
 from shared.errors import BadInput
 from shared.otlp_rows import resource_value, span_rows
 from shared.records import Encoding, Signal
+from tests.examples import examples
 from tests.unit.index.trace_days import IN_MEMORY, Days, close, index_of, make_days
 from tests.unit.query.stock import NOW_NS, HeldChunk, ListReader, at, span, spans
 
@@ -139,7 +140,7 @@ def test_nothing_is_answered_beyond_what_was_indexed_when_it_was_opened(tmp_path
         index.close()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(list(Encoding)))
 def test_arbitrary_bytes_raise_only_bad_input(body: bytes, encoding: Encoding) -> None:
     held = ListReader().put_body(Signal.TRACES, body, encoding)

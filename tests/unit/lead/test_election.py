@@ -239,6 +239,33 @@ def test_who_missed_a_change_of_members_is_not_elected() -> None:
     assert refused.reason == "the members have changed since"
 
 
+FORGETFUL = Ballot(THREE, unsure=True)
+AGREED = Members(THREE.hubs, 4)
+
+
+def test_a_hub_that_may_have_forgotten_a_vote_gives_none_where_leaders_were() -> None:
+    """Its disk is new or was restored, and the others know of a leader: it may have voted already."""
+    for kind in ("pre-vote", "vote"):
+        voter = machine(ballot=FORGETFUL)
+        refused = answer_of(voter.on_ask(LATER, vote_ask("hub-2", 5, kind=kind, members=AGREED)))
+        assert refused.reason.startswith("this hub may have forgotten a vote")
+
+
+def test_it_votes_again_once_it_has_heard_the_leader() -> None:
+    voter = machine(ballot=FORGETFUL)
+    voter.on_ask(LATER, vote_ask("hub-2", 4, kind="beat", members=AGREED))
+    later = LATER + 5.0
+    granted = answer_of(voter.on_ask(later, vote_ask("hub-3", 5, members=AGREED)))
+    assert granted.granted
+
+
+def test_hubs_that_are_all_new_elect_their_first_leader() -> None:
+    """And whoever took part in that has forgotten nothing."""
+    voter = machine(ballot=FORGETFUL)
+    assert answer_of(voter.on_ask(LATER, vote_ask("hub-2", 1))).granted
+    assert not voter.ballot.unsure
+
+
 def test_hubs_with_different_settings_do_not_vote_for_each_other() -> None:
     other = Members(("hub-1", "hub-2", "hub-7"))
     refused = answer_of(machine().on_ask(LATER, vote_ask("hub-2", 1, members=other)))

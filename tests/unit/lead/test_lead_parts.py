@@ -16,7 +16,14 @@ from hub.lead.mode import Mode
 from hub.lead.model import Ballot, Members
 from hub.lead.reading import command_words, hub_names, web_address
 from hub.lead.static import STABLE_SECONDS, HubState, StaticLeadership
-from hub.store.lead_table import guard, highest_fence, lead_tables, load_ballot, save_ballot
+from hub.store.lead_table import (
+    doubt_ballot,
+    guard,
+    highest_fence,
+    lead_tables,
+    load_ballot,
+    save_ballot,
+)
 from shared.errors import BadInput, Refused, TooLarge
 from tests.unit.lead.hubs import THREE, elected, vote_ask
 
@@ -234,6 +241,18 @@ def test_a_term_never_goes_back_on_disk(store: sqlite3.Connection) -> None:
     save_ballot(store, Ballot(THREE, 5, "hub-1"))
     with pytest.raises(Refused, match="term 5 is on disk"):
         save_ballot(store, Ballot(THREE, 4, "hub-2"))
+
+
+def test_a_restored_store_doubts_its_ballot_and_keeps_its_term(store: sqlite3.Connection) -> None:
+    """The vote and the members may be old; fences must not go back."""
+    save_ballot(store, Ballot(Members(THREE.hubs, 4, 1), 6, "hub-3"))
+    doubt_ballot(store)
+    assert load_ballot(store) == Ballot(THREE, 6, "", unsure=True)
+
+
+def test_a_store_without_a_ballot_has_nothing_to_doubt(store: sqlite3.Connection) -> None:
+    doubt_ballot(store)
+    assert load_ballot(store) is None
 
 
 def test_a_damaged_ballot_is_not_taken_for_none(store: sqlite3.Connection) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edge import preference
-from hub.nodes.adoption import SCAN_MAX, Adoption, duty_of, weight
+from edge.preference import Candidate, Preference
+from hub.nodes.adoption import SCAN_MAX, Adoption, duty_of
 from shared.errors import BadInput
 
 HUBS = ("hub-1", "hub-2", "hub-3")
@@ -65,8 +65,9 @@ def test_without_hubs_there_is_no_duty() -> None:
 
 def test_an_edge_and_a_hub_weigh_alike() -> None:
     """Otherwise hubs would send home edges that think they are there."""
+    candidates = [Candidate(hub, True, True, True, True) for hub in HUBS]
     for node in NODES[:50]:
-        assert [weight(node, hub) for hub in HUBS] == [preference.weight(node, hub) for hub in HUBS]
+        assert Preference(node).order(candidates)[0].name == duty_of(node, HUBS)
 
 
 def test_the_duties_of_a_dead_hub_move_to_the_others_and_back_at_a_pace() -> None:

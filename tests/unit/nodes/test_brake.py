@@ -151,12 +151,24 @@ def test_hubs_that_stay_away_do_not_brake_for_ever(tell: Teller) -> None:
 
 def test_a_person_can_end_it(tell: Teller) -> None:
     brake = Brake(tell)
-    assert not brake.override("alice", STORM, 5.0)
+    assert not brake.override("alice", CALM, 5.0)
     brake.tick(STORM, 10.0)
     assert brake.override("alice", STORM, 12.0)
     brake.tick(STORM, 13.0)
     assert brake.doubt is None
     assert tell.told[1][1] == {"why": "alice ended it", "seconds": 2.0, "missing": 400}
+
+
+def test_a_person_who_ends_it_elsewhere_keeps_it_from_beginning_here_for_the_same_silence(
+    tell: Teller,
+) -> None:
+    brake = Brake(tell)
+    assert not brake.override("alice", STORM, 9.0)
+    for second in range(10, 200):
+        brake.tick(STORM if second < 20 else replace(CALM, offline=400), float(second))
+    assert tell.told == []
+    brake.tick(replace(CALM, offline=400, missing=201), 200.0)
+    assert tell.names() == ["fleet.brake.begin"]
 
 
 def test_the_list_of_what_went_offline_is_bounded(tell: Teller) -> None:

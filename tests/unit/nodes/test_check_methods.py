@@ -57,8 +57,12 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async def intend(node: str, name: str, value: object) -> None:
         intended.append((node, name, value))
 
+    async def gists() -> list[NodeGist]:
+        return list(nodes.values())
+
+    share, runtime = observer.share, hub.checks.runtime
     methods = CheckMethods(
-        hub.checks, observer.share, hub.checks.runtime, nodes.values, nodes.get, query, intend
+        hub.checks, share, runtime, gists, lambda: sorted(nodes), nodes.get, query, intend
     )
     yield Desk(methods, hub, observer, nodes, intended)
     connection.close()

@@ -57,7 +57,7 @@ async def test_a_check_is_told_when_it_begins_to_fail_and_when_it_passes_again()
         ("edge-1", "ssh", "failed"),
         ("edge-1", "ssh", "ok"),
     ]
-    facts = {"node": "edge-1", "check": "ssh", "target": "10.0.0.7:22"}
+    facts = {"node_id": "edge-1", "check": "ssh", "target": "10.0.0.7:22"}
     assert hub.told == [
         ("node.check.failed", {**facts, "message": "the connection was refused"}),
         ("node.check.passed", {**facts, "message": "connected"}),

@@ -38,7 +38,7 @@ def test_each_beat_is_counted_and_the_first_one_told(enrolment: Enrolment) -> No
         refused = enrolment.refusal("edge-1", dead(), at_ms)
         assert refused is not None
         told += refused[1]
-    assert told == [("node.refused", {"node": "edge-1", "removed_by": "ada", "why": "sold"})]
+    assert told == [("node.refused", {"node_id": "edge-1", "removed_by": "ada", "why": "sold"})]
     assert enrolment.refused_beats == 3
     (request,) = enrolment.to_wire()
     assert (request["first_ms"], request["last_ms"], request["beats"]) == (5, 7, 3)

@@ -7,9 +7,10 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from edge.preference import START_SECONDS, Candidate, Preference, weight
+from edge.preference import START_SECONDS, Candidate, Preference
 from hub.nodes.adoption import duty_of
 from hub.nodes.hints import STAY, HintLimits, Hints, LoadSection
+from shared.rendezvous import weight
 
 HUBS = ("hub-1", "hub-2", "hub-3")
 LATER = START_SECONDS + 1.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.nodes.interval import Interval, IntervalLimits
+from hub.nodes.interval import Asked, Interval, IntervalLimits
 
 STEADY = 10_000.0
 """Long after the start."""
@@ -92,3 +92,9 @@ def test_a_long_pause_does_not_count_as_a_long_good_time() -> None:
     interval = Interval(0.0)
     interval.observe(10**6, 0.0, 3_600.0)
     assert interval.per_second == 2_250.0
+
+
+def test_no_interval_is_longer_than_edges_accept() -> None:
+    """Right after a start it would be twice the longest that may be set."""
+    interval = Interval(0.0, IntervalLimits(seconds_min=3600.0, seconds_max=3600.0))
+    assert interval.asked(1, 0.0, "edge-1", is_first=False) == Asked(3600.0, 3600.0)

@@ -20,6 +20,7 @@ from hub.nodes.tombstones import (
     settled,
     tombstone,
 )
+from hub.store.gossip_table import gossip_tables
 from hub.store.grave_table import delete_nodes, grave_tables, load_graves, save_graves
 from shared.beat import Beat
 from shared.merge import LABELS, Facts, Intent, NodeRecord, Observation
@@ -205,6 +206,7 @@ def test_graves_survive_on_disk_in_their_order(tmp_path: Path) -> None:
         graves.bury(name, MIDDLE)
     with Database(tmp_path / "hub.db") as db:
         grave_tables(db)
+        gossip_tables(db)
         db.execute("CREATE TABLE node (node_id TEXT PRIMARY KEY, record BLOB)")
         db.execute("INSERT INTO node VALUES ('edge-9', x'00'), ('edge-5', x'00')")
         with db.conn:

@@ -130,7 +130,8 @@ def test_a_hostile_name_is_only_a_name() -> None:
 
 def test_a_page_without_nodes_says_so() -> None:
     """Also when the call behind it failed: then it says nothing of nodes."""
-    assert "No node to show" in shown(answer())
+    assert "No nodes yet" in shown(answer())
+    assert "No node to show" in shown(answer(), "text=edge")
     assert UPTIME.shape(asked(), {}, {})["rows"] == []
 
 
@@ -148,7 +149,7 @@ def test_the_address_becomes_the_call() -> None:
 def test_a_node_page_has_both_scales_and_bears_that_one_fails() -> None:
     """What could not be asked is left out."""
     calls = node_uptime_extras(asked(node="edge-1"))
-    assert [call.params["scale"] for call in calls.values()] == ["5m", "24h"]
+    assert [calls[f"uptime_{scale}"].params["scale"] for scale in ("5m", "24h")] == ["5m", "24h"]
     kinds = ("healthy_s", "degraded_s", "offline_s", "unknown_s")
     buckets = [{"start": START, **dict(zip(kinds, DOWN, strict=True))}]
     extras: dict[str, dict[str, Any]] = {

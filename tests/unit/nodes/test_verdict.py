@@ -177,6 +177,26 @@ def test_a_live_hub_that_does_not_report_is_waited_for_and_not_for_ever() -> Non
     assert verdict_of(book).state is NodeState.OFFLINE
 
 
+def test_a_hub_that_lives_by_the_word_of_others_alone_is_waited_for_as_long_as_it_lives() -> None:
+    """It may hear every node, so this hub calls nobody offline; when the peer is dead, it does."""
+    book = book_of("hub-2")
+    book.watch("edge-1", 0.0)
+    book.hear("edge-1", 1, 1, 0.0, T)
+    book.peers = {"hub-2": PeerStanding(is_alive=True, answers=False), "hub-3": ALIVE}
+    other = HeardTold("run")
+    for second in range(200):
+        book.take("hub-3", other.section("hub-1", T, float(second)), float(second))
+        pass_time(book, second, second + 1)
+    verdict = verdict_of(book)
+    assert verdict.state is NodeState.UNKNOWN
+    assert verdict.reason == "hub-2 does not answer this hub, and may hear it"
+    book.peers = {"hub-2": DEAD, "hub-3": ALIVE, "hub-4": ALIVE}
+    for hub in ("hub-3", "hub-4"):
+        book.take(hub, other.section("hub-1", T, 200.0), 200.0)
+    pass_time(book, 200.0, 201.0)
+    assert verdict_of(book).state is NodeState.OFFLINE
+
+
 def test_a_hub_that_just_started_says_unknown_with_reason_and_end() -> None:
     book = book_of(listens_for=33.0)
     book.watch("edge-1", 0.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.peering.admission import Admission, Door, door_of, let_in_all
+from hub.peering.admission import Admission, Door, door_of
 from hub.peering.clock_poison import (
     POISON_AHEAD_MS,
     count_poisoned,
@@ -14,7 +14,7 @@ from hub.peering.clock_poison import (
 )
 from hub.peering.clock_samples import Echo
 from hub.peering.clocks import Clocks
-from shared.merge import Facts, Heard, Intent, NodeRecord, Observation, merge, to_bytes
+from shared.merge import Facts, Intent, NodeRecord, Observation, merge, to_bytes
 from shared.stamp import Stamp
 
 NOW_MS = 1_000_000
@@ -33,16 +33,14 @@ def full(ms: int, hub: str) -> NodeRecord:
     seen = Observation(1, 7, ms, hub, {"load": {}})
     facts = Facts(1, 3, {"hostname": "box"})
     intent = order(ms, hub).intent
-    return NodeRecord("edge-1", facts, seen, intent, {hub: Heard(1, 7, ms)})
+    return NodeRecord("edge-1", facts, seen, intent)
 
 
 def test_facts_and_beats_of_a_quarantined_hub_are_taken_and_its_orders_wait() -> None:
     admission = Admission()
     record = full(NOW_MS + 7_000, "c")
     taken = admission.let_in(record, "c", None, C_IS_WRONG)
-    assert (taken.facts, taken.observation, taken.heard) == (
-        record.facts, record.observation, record.heard,
-    )  # fmt: skip
+    assert (taken.facts, taken.observation) == (record.facts, record.observation)
     assert taken.intent == {}
     assert (admission.withheld, admission.parked) == (1, 1)
 
@@ -148,13 +146,6 @@ def test_what_two_hubs_bring_waits_for_the_first_of_them_that_is_sound() -> None
     assert admission.parked_by_maker() == {"a": 1}
     admission.forget("c")
     assert (admission.parked, admission.parked_bytes) == (0, 0)
-
-
-def test_a_page_of_records_goes_through_the_door_at_once() -> None:
-    admission = Admission()
-    page = [order(NOW_MS, "a"), order(NOW_MS + 7_000, "c", True, "removed")]
-    let_in = let_in_all(page, "c", {"edge-1": page[0]}, admission, C_IS_WRONG)
-    assert let_in == [page[0], NodeRecord("edge-1")]
 
 
 def test_three_hubs_of_which_one_clock_runs_ahead_end_with_equal_bytes() -> None:

@@ -164,6 +164,21 @@ def test_two_observers_bury_a_hub_and_are_named() -> None:
     assert dead.failure == "refused"
 
 
+def test_a_hub_that_is_away_by_plan_is_avoided_and_dies_only_when_its_time_is_over() -> None:
+    bench, held = Bench("hub-2", "hub-3"), {"hub-3"}
+    bench.detector.is_held = held.__contains__
+    bench.run(5.0)
+    dying(bench, "hub-3", 30.0, "hub-2")
+    assert bench.state("hub-3") is PeerState.AVOID
+    assert bench.told() == []
+    held.clear()
+    dying(bench, "hub-3", 6.0, "hub-2")
+    assert bench.state("hub-3") is PeerState.DEAD
+    (dead,) = [each for each in bench.actions if isinstance(each, Tell)]
+    assert (dead.name, dead.facts["peer"]) == ("peer.dead", "hub-3")
+    assert dead.facts["silent_seconds"] >= 30.0
+
+
 def test_a_hub_that_another_one_hears_is_avoided_and_never_dead() -> None:
     bench = Bench("hub-2", "hub-3")
     bench.run(2.0)

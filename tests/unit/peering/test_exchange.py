@@ -6,7 +6,7 @@ import pytest
 
 from hub.peering import exchange_pull, exchange_wire
 from hub.peering.exchange import PEERS_MAX
-from hub.peering.exchange_replica import Taken
+from hub.peering.exchange_values import Taken
 from hub.peering.exchange_wire import PUSH_BYTES_MAX, RECORDS_MAX, Answer, Ask, Item, Pulse, Push
 from shared.errors import BadInput
 from shared.merge import to_bytes

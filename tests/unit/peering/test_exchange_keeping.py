@@ -5,10 +5,20 @@ from pathlib import Path
 
 import msgspec
 
+from hub.nodes.heard import Slots
 from hub.peering.exchange import Exchange
+from hub.peering.exchange_moments import Moments
 from hub.peering.exchange_pace import ObservationPace, ToldObservation
-from hub.peering.exchange_replica import RecordRules, Replica
-from hub.peering.exchange_saved import SavedGossip, SavedNode, begin, put_back, take_dirty
+from hub.peering.exchange_replica import Replica
+from hub.peering.exchange_saved import (
+    SavedGossip,
+    SavedNode,
+    begin,
+    put_back,
+    take_dirty,
+    take_some,
+)
+from hub.peering.exchange_values import RecordRules
 from hub.store import gossip_table
 from shared.merge import NodeRecord, from_bytes, to_bytes
 from tests.law.exchange_draws import exchange, facts, fetch, intent, known
@@ -136,7 +146,7 @@ def test_records_and_vector_come_back_together(tmp_path: Path) -> None:
     there.replica.originate(intent("n1", "draining", True))
     store = open_store()
     saved = take_dirty(there.replica)
-    put_back(there.replica, saved)
+    put_back(there.replica, saved.nodes)
     assert take_dirty(there.replica) == saved
     gossip_table.save(store, saved)
     gossip_table.save(store, take_dirty(there.replica))
@@ -181,3 +191,48 @@ def test_a_record_that_cannot_be_read_from_disk_is_fetched_again() -> None:
     assert fetch(reborn, here) == 1
     assert known(reborn) == known(here)
     assert not reborn.replica.repaired
+
+
+def test_records_that_are_saved_ahead_of_the_vector_lose_nothing_when_the_rest_never_comes() -> (
+    None
+):
+    """A crash between the pages: all is known, and what was not covered yet is told again."""
+    here, there = exchange(), exchange("hub-2")
+    for number in range(4):
+        here.replica.originate(facts(f"n{number}"))
+    fetch(there, here)
+    store = open_store()
+    some = take_some(there.replica, ["n0", "n1"])
+    gossip_table.save_records(store, some)
+    assert there.replica.dirty == {"n2", "n3"}
+    replica, unreadable = begin(("hub-2", "s.2"), RULES, gossip_table.load(store))
+    assert (sorted(replica.records), unreadable) == (["n0", "n1"], {})
+    assert here.replica.own not in replica.vector.ranges
+    reborn = Exchange(replica, "c1")
+    fetch(reborn, here)
+    assert known(reborn) == known(here)
+    assert not reborn.replica.repaired
+
+
+def test_what_is_saved_ahead_leaves_the_vector_on_disk_as_it_was() -> None:
+    here = exchange()
+    here.replica.originate(facts("n1"))
+    store = open_store()
+    gossip_table.save(store, take_dirty(here.replica))
+    covered = gossip_table.load_vector(store).vector
+    here.replica.originate(facts("n2"))
+    gossip_table.save_records(store, take_some(here.replica, ["n2"]))
+    assert gossip_table.load_vector(store).vector == covered
+    pages = [gossip_table.load_page(store, after, 1) for after in ("", "n1", "n2")]
+    assert [[each.node for each in page] for page in pages] == [["n1"], ["n2"], []]
+
+
+def test_moments_of_nodes_can_be_forgotten() -> None:
+    moments = Moments(Slots())
+    assert moments.get("n1") is None
+    moments.put("n2", 5.0)
+    moments.put("n1", 0.0)
+    assert (moments.get("n1"), moments.get("n2")) == (0.0, 5.0)
+    moments.forget("n2")
+    moments.forget("n3")
+    assert (moments.get("n1"), moments.get("n2")) == (0.0, None)

@@ -1,6 +1,7 @@
 """Islands: who is together, since when they are not, and what answers say of it."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -125,3 +126,61 @@ def test_a_split_goes_on_after_a_restart() -> None:
     assert book.apart is not None
     assert (book.apart.since_ms, book.missing) == (5_000, ("hub-2", "hub-3"))
     assert [name for name, _ in book.see(WHOLE, HUBS, 2.0, 9_000)] == ["mesh.whole"]
+
+
+TWO_LEFT = parted(("hub-1", "hub-2"), ("hub-3",))
+
+
+def seen(book: IslandBook, rows: Rows, seconds: range, **more: Any) -> list[str]:
+    """The events of some seconds, by name."""
+    told = [book.see(rows, HUBS, float(now), now * 1000, **more) for now in seconds]
+    return [name for events in told for name, _ in events]
+
+
+def test_a_hub_that_left_is_not_missed_when_it_stays_away_for_longer_than_it_said() -> None:
+    book = IslandBook("hub-1")
+    assert seen(book, WHOLE, range(1)) == []
+    assert seen(book, TWO_LEFT, range(1, 3), leaving=("hub-3",)) == []
+    assert seen(book, TWO_LEFT, range(3, 60)) == []
+    assert seen(book, WHOLE, range(60, 62)) == []
+    assert seen(book, TWO_LEFT, range(62, 70)) == ["mesh.split"]
+
+
+def test_a_hub_that_died_is_not_apart_and_its_next_life_is_no_other_side() -> None:
+    book = IslandBook("hub-1")
+    seen(book, WHOLE, range(1), lives={"hub-3": "a"})
+    assert seen(book, TWO_LEFT, range(1, 30), gone=("hub-3",)) == []
+    assert (book.apart, book.standing(30.0)) == (None, None)
+    assert seen(book, WHOLE, range(30, 33), lives={"hub-3": "b"}) == []
+
+
+def test_a_hub_that_looked_dead_and_is_back_in_the_same_life_was_apart() -> None:
+    """A firewall can refuse in the name of a machine that lives on."""
+    book = IslandBook("hub-1")
+    seen(book, WHOLE, range(1), lives={"hub-3": "a"})
+    assert seen(book, TWO_LEFT, range(1, 30), gone=("hub-3",)) == []
+    (told,) = book.see(WHOLE, HUBS, 30.0, 30_000, lives={"hub-3": "a"})
+    assert told == ("mesh.split", {"island": "hub-1, hub-2", "missing": "hub-3"})
+    assert book.apart is not None
+    assert (book.apart.since, book.apart.since_ms) == (1.0, 1_000)
+    assert book.apart.islands == (("hub-1", "hub-2"), ("hub-3",))
+    assert book.see(WHOLE, HUBS, 31.0, 31_000) == [("mesh.whole", {"seconds": 30.0})]
+
+
+def test_a_hub_that_is_apart_stays_so_when_its_machine_refuses_later() -> None:
+    """It may have been stopped meanwhile; that it was apart is true all the same."""
+    book = IslandBook("hub-1")
+    seen(book, WHOLE, range(1))
+    assert seen(book, TWO_LEFT, range(1, 9)) == ["mesh.split"]
+    assert seen(book, TWO_LEFT, range(9, 20), gone=("hub-3",)) == []
+    assert book.missing == ("hub-3",)
+    assert seen(book, WHOLE, range(20, 22)) == ["mesh.whole"]
+
+
+def test_beside_a_dead_hub_another_one_can_be_apart() -> None:
+    book = IslandBook("hub-1")
+    seen(book, WHOLE, range(1))
+    assert seen(book, TWO_LEFT, range(1, 30), gone=("hub-3",)) == []
+    alone = parted(("hub-1",), ("hub-2",), ("hub-3",))
+    assert seen(book, alone, range(30, 40), gone=("hub-3",)) == ["mesh.split"]
+    assert (book.missing, book.apart and book.apart.since) == (("hub-2",), 30.0)

@@ -11,7 +11,7 @@ from hub.peering.view_digest import BUCKETS, NodeDigest, bucket_of
 from hub.peering.view_section import HubBelief, ViewSection, read_view
 from hub.peering.views import ROUNDS_MAX, Event, ViewBook
 from shared.errors import BadInput, RpcError
-from shared.merge import Facts, Heard, Intent, NodeRecord
+from shared.merge import Facts, Intent, NodeRecord, Observation
 from shared.stamp import Stamp
 
 ALIVE, DEAD = HubBelief("alive", "a"), HubBelief("dead", "a")
@@ -47,7 +47,7 @@ def test_a_beat_changes_no_digest_and_a_wish_does() -> None:
     digest, record = NodeDigest(), node("edge-1")
     digest.note(None, record)
     before = digest.root()
-    beaten = msgspec.structs.replace(record, heard={"hub-1": Heard(1, 2, 3)})
+    beaten = msgspec.structs.replace(record, observation=Observation(1, 2, 3, "hub-1", {}))
     digest.note(record, beaten)
     assert digest.root() == before
     wished = msgspec.structs.replace(
@@ -66,6 +66,67 @@ def test_a_tombstone_counts_as_no_record_so_that_hubs_may_let_it_go_at_different
     assert kept.root() != gone.root()
     gone.drop("edge-1")
     assert kept.root() == gone.root() == NodeDigest().root()
+
+
+def test_whether_a_node_is_heard_or_silent_is_part_of_a_view_and_how_late_it_is_not() -> None:
+    one, two = book("hub-1", "edge-1"), book("hub-2", "edge-1")
+    for state in ("offline", "unknown"):
+        one.digest.judge("edge-1", state)
+        assert one.digest.root() == two.digest.root()
+    one.digest.judge("edge-1", "online")
+    assert one.digest.root() != two.digest.root()
+    two.digest.judge("edge-1", "suspect")
+    assert one.digest.root() == two.digest.root()
+    one.digest.note(node("edge-1"), node("edge-1", 2))
+    two.digest.note(node("edge-1"), node("edge-1", 2))
+    assert one.digest.root() == two.digest.root()
+    assert one.digest.in_bucket(bucket_of("edge-1"))["edge-1"].startswith("heard ")
+
+
+def test_verdicts_on_two_nodes_of_a_bucket_never_cancel_out() -> None:
+    other = next(name for name in names_of(bucket_of("edge-1")) if name != "edge-1")
+    one, two = book("hub-1", "edge-1", other), book("hub-2", "edge-1", other)
+    one.digest.judge("edge-1", "online")
+    two.digest.judge(other, "online")
+    assert one.digest.root() != two.digest.root()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["edge-1", "edge-2", "edge-3"]),
+            st.sampled_from([1, 2, 3, "online", "late", "offline", "unknown", "drop"]),
+        ),
+        max_size=30,
+    )
+)
+def test_a_digest_follows_each_change_as_if_it_were_made_from_scratch(
+    changes: list[tuple[str, int | str]],
+) -> None:
+    digest, facts, states = NodeDigest(), dict[str, int](), dict[str, str]()
+    for name, change in changes:
+        if isinstance(change, int):
+            digest.note(None, node(name, change))
+            facts[name] = change
+        elif change == "drop":
+            digest.drop(name)
+            facts.pop(name, None)
+            states.pop(name, None)
+        else:
+            digest.judge(name, change)
+            states.update({name: change} if name in facts else {})
+    scratch = NodeDigest()
+    for name, number in facts.items():
+        scratch.note(None, node(name, number))
+        scratch.judge(name, states.get(name, "unknown"))
+    assert (digest.buckets, len(digest)) == (scratch.buckets, len(scratch))
+
+
+def test_a_peer_that_says_nothing_any_more_is_a_difference_with_its_age() -> None:
+    one, two = book("hub-1", "edge-1"), book("hub-2", "edge-1", "edge-2")
+    rounds(one, two, 0, 10)
+    (silent,) = one.differences(20.0)
+    assert (silent["about"], silent["subject"], silent["since_s"]) == ("silence", "hub-2", 11.0)
 
 
 # ---- nodes
@@ -103,6 +164,13 @@ def test_news_that_are_always_on_their_way_are_no_disagreement() -> None:
         two.digest.note(None, node("edge-1", number - 1))
     assert told == []
     assert one.differences(40.0)
+
+
+def test_many_messages_within_a_second_are_one_round() -> None:
+    one, two = book("hub-1", "edge-1", "edge-2"), book("hub-2", "edge-1")
+    told = [event for n in range(50) for event in exchange(one, two, n / 50)]
+    assert told == []
+    assert [name for name, _ in rounds(one, two, 1, 9)] == ["views.differ"]
 
 
 def test_a_stuck_record_is_found_among_news_in_the_same_bucket() -> None:
@@ -145,6 +213,13 @@ def test_hubs_that_believe_otherwise_of_a_hub_for_over_three_rounds_disagree() -
     assert (difference["subject"], difference["since_s"]) == ("hub-3", 20.0)
     two.believe({**two.hubs, "hub-3": DEAD}, {})
     assert [name for name, _ in rounds(one, two, 20, 22)] == ["views.agree"]
+
+
+def test_hubs_need_not_agree_why_another_one_is_not_there() -> None:
+    one = book("hub-1", hubs={"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": DEAD})
+    for state in ("leaving", "unknown"):
+        said = {"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": HubBelief(state, "b")}
+        assert rounds(one, book("hub-2", hubs=said), 0, 10) == []
 
 
 def test_a_hub_of_which_one_never_heard_and_another_life_are_differences_too() -> None:

@@ -92,7 +92,7 @@ async def shown(page: Page, path: str, query: str = "", **parts: str) -> str:
 
 async def test_the_page_of_views_says_who_believes_what_and_where_they_disagree() -> None:
     html = await shown(VIEWS, "/hubs/views")
-    assert "Hubs disagree" in html
+    assert "Hubs do not agree" in html
     assert "hub-1 says dead" in html
     assert "hub-2 says unknown" in html
     assert "not heard for 9.0 s" in html

@@ -24,6 +24,7 @@ def test_an_idle_online_node_is_complete_up_to_its_last_beat() -> None:
         "behind": [],
         "missing_nodes": [],
         "partial": False,
+        "isolated": False,
         "index": None,
         "damaged_chunks": 0,
         "gaps": {"count": 0, "records": 0, "reasons": {}, "nodes": []},
@@ -45,6 +46,11 @@ def test_chunks_that_were_damaged_and_are_not_back_make_an_answer_partial() -> N
     answer = coverage("hub-1", [IDLE], None, NOW_NS, store=state)
     assert (answer["partial"], answer["damaged_chunks"]) == (True, 3)
     assert answer["index"] == {"behind_chunks": 4}
+
+
+def test_a_hub_that_reaches_no_other_says_so_and_answers_in_part() -> None:
+    answer = coverage("hub-1", [IDLE], None, NOW_NS, store=StoreState(is_isolated=True))
+    assert (answer["isolated"], answer["partial"]) == (True, True)
 
 
 def test_declared_losses_are_named_and_do_not_make_an_answer_partial() -> None:
@@ -107,7 +113,7 @@ def test_without_any_node_an_answer_is_complete_until_now() -> None:
 
 def test_a_backlog_is_read_from_a_node_record() -> None:
     buffer = {"chunks": 9, "records": 900, "pending_chunks": 2, "oldest_age_s": 3.5}
-    node = {"node_id": "edge-1", "state": "online", "age_s": 1.5, "buffer": buffer}
+    node = {"node_id": "edge-1", "state": "online", "told_age_s": 1.5, "buffer": buffer}
     assert backlog_of(node) == Backlog("edge-1", "online", 2, 900, 3.5, 1.5)
-    silent = {"node_id": "edge-2", "state": "unknown", "age_s": None, "buffer": None}
+    silent = {"node_id": "edge-2", "state": "unknown", "told_age_s": None, "buffer": None}
     assert backlog_of(silent) == Backlog("edge-2", "unknown", 0, 0, None, None)

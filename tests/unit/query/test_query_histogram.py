@@ -16,6 +16,7 @@ from hub.query.log_values import list_label_values, read_label_query
 from hub.query.scan import Limits, MayHold
 from shared.errors import BadInput, RpcError
 from shared.records import Signal
+from tests.examples import examples
 from tests.unit.query import log_model
 from tests.unit.query.log_model import NAMES, Seen, all_seen, stock_of, wanted
 from tests.unit.query.stock import NOW_NS, ListReader, S, log, logs
@@ -131,7 +132,7 @@ def expected(reader: ListReader, params: dict[str, Any]) -> Counter[tuple[int, s
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(stored=st.lists(log_model.chunks, max_size=6), params=questions)
 def test_scanned_counts_are_those_of_the_model(stored: list[Any], params: dict[str, Any]) -> None:
     reader = stock_of(stored)
@@ -140,7 +141,7 @@ def test_scanned_counts_are_those_of_the_model(stored: list[Any], params: dict[s
     assert answer["scanned"]["complete"] is True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     stored=st.lists(log_model.chunks, max_size=6),
     params=plain_questions,
@@ -243,7 +244,7 @@ def test_too_many_groups_are_counted_together() -> None:
     assert sum(records for _, records in totals) == GROUPS_MAX + 500
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     stored=st.lists(log_model.chunks, max_size=6),
     label=st.sampled_from(["severity", "node", "service", "word", "code", "none"]),

@@ -15,6 +15,7 @@ from hub.query.needs import Needs
 from hub.query.probe import fold
 from hub.query.scan import Limits
 from shared.records import Signal
+from tests.examples import examples
 from tests.unit.query import log_model
 from tests.unit.query.log_model import TRACES, all_seen, late_copy, stock_of, wanted
 from tests.unit.query.stock import NOW_NS, ListReader, S, log, logs
@@ -63,7 +64,7 @@ class WordIndex:
         )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(stored=st.lists(log_model.chunks, max_size=8), params=questions)
 def test_pages_are_what_the_model_says_with_an_index_and_without(
     stored: list[Any], params: dict[str, Any]

@@ -11,6 +11,7 @@ from hub.query.scan import Limits
 from shared.errors import RpcError
 from shared.otlp_rows import log_rows
 from shared.records import Encoding, Signal
+from tests.examples import examples
 from tests.unit.query.stock import NOW_NS, ListReader, S, log, logs
 
 TINY = Limits(chunks_max=2, bytes_max=10**9, rows_max=10**9, hard_factor=1000)
@@ -92,7 +93,7 @@ questions = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(stored=st.lists(chunks, max_size=8), params=questions)
 def test_pages_together_are_the_sorted_and_filtered_records(
     stored: list[tuple[list[Any], str, str]], params: dict[str, Any]

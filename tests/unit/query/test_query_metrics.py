@@ -12,6 +12,7 @@ from hub.query.metrics import default_step_ns, query_metric, read_metric_query
 from hub.query.scan import Limits
 from shared.errors import RpcError
 from shared.records import Signal
+from tests.examples import examples
 from tests.unit.query.stock import (
     BASE_S,
     NOW_NS,
@@ -190,7 +191,7 @@ def test_series_are_split_by_node_attributes_and_service() -> None:
     assert len(ask(reader, attributes={"cpu": "0", "service.name": "b"})["series"]) == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     growth=st.lists(st.tuples(st.integers(1, 20), st.integers(0, 50)), min_size=1, max_size=30),
     cut=st.integers(1, 7),

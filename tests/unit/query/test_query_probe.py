@@ -12,6 +12,7 @@ from hub.query.log_filter import LogFilter
 from hub.query.probe import Probe
 from shared.otlp_log_entries import log_entries
 from shared.records import Encoding
+from tests.examples import examples
 from tests.unit.query.stock import log, logs, to_json
 
 texts = st.text(st.sampled_from('aAéÉ"\\/\n\t\x00\x7f ß日😀uU0'), max_size=6)
@@ -37,7 +38,7 @@ def bodies(text: str) -> list[tuple[Encoding, bytes]]:
     ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=texts, start=st.integers(0, 5), length=st.integers(1, 6), upper=st.booleans())
 @example(text='a"b', start=0, length=3, upper=False)
 @example(text="/var/log", start=0, length=8, upper=False)

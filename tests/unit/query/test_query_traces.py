@@ -11,6 +11,7 @@ from hub.query.trace import get_trace, read_trace_get_query
 from hub.query.traces import read_trace_query, search_traces
 from shared.errors import RpcError
 from shared.records import Signal
+from tests.examples import examples
 from tests.unit.query.stock import NOW_NS, ListReader, at, key_values, log, logs, span, spans
 
 TINY = Limits(chunks_max=2, hard_factor=1000)
@@ -91,7 +92,7 @@ some_spans = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     stored=st.lists(some_spans, max_size=12),
     limit=st.integers(1, 4),
@@ -165,7 +166,7 @@ def test_waterfall(why: str, made: Any, drawn: list[tuple[int, int]]) -> None:
     assert shape(get(reader, 1)) == drawn, why
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 8), st.integers(0, 9), st.integers(0, 5)), min_size=1),
 )

@@ -36,6 +36,8 @@ def test_a_block_is_cut_at_its_line_ends(block: bytes, lines: list[bytes], used_
     [
         (b"123456789\n", 0, False, Cut([b"12345678", b"9"], 10, 0, {0: 1, 1: 2})),
         (b"a\n123456789", 0, False, Cut([b"a", b"12345678"], 10, 1, {1: 1})),
+        (b"a\n12345678\r", 0, False, Cut([b"a"], 2)),
+        (b"a\n12345678\r", 0, True, Cut([b"a", b"12345678", b"\r"], 11, 2, {1: 1, 2: 2})),
         (b"end\nnext\n", 1, False, Cut([b"end", b"next"], 9, 0, {0: 2})),
         (b"\nnext\n", 2, False, Cut([b"next"], 6, 0)),
         (b"a\nunfinished"[:7], 0, True, Cut([b"a", b"unfin"], 7, 1, {1: 1})),

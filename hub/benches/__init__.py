@@ -1,0 +1,1 @@
+"""Measurements of this package's own rules, each a process of its own that prints one JSON object."""
