@@ -64,3 +64,20 @@ def wait_until() -> Callable[..., None]:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are processors: tests with real processes wait more than they work."""
     return 1 + (os.cpu_count() or 1)
+
+
+WAITING = ("system", "sim", "bench", "crash")
+"""Folders of tests that take long: they wait for processes, or play whole lives."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the long tests over all others, module by module: at the end all would wait together."""
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    long = [path for path in modules if path.parent.name in WAITING]
+    short = [path for path in modules if path.parent.name not in WAITING]
+    places = {
+        path: (place + 0.5) / len(kind) for kind in (long, short) for place, path in enumerate(kind)
+    }
+    items[:] = [item for path in sorted(modules, key=places.__getitem__) for item in modules[path]]
