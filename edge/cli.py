@@ -14,6 +14,7 @@ from shared.address import Address, as_seen_here, is_loopback
 from shared.errors import SettingsError, Unavailable
 from shared.folder import find_cluster_key, prepare_folder
 from shared.greeting import greet_when_ready, screen, wants_colours
+from shared.loading import loading
 from shared.options import settings_flags
 from shared.pidfile import PidFile
 from shared.settings import load
@@ -34,7 +35,8 @@ def run(config: Path | None, **flags: object) -> None:
 
 def run_edge(settings: EdgeSettings, *, greet: bool) -> int:
     """Run an edge until it is told to stop; returns its exit code. Raises SettingsError."""
-    from edge.app import run as run_app  # Late: it loads the whole edge.
+    with loading():
+        from edge.app import run as run_app  # Late: it loads the whole edge.
 
     settings = replace(settings, data=settings.data.absolute())
     prepare_folder(settings.data)

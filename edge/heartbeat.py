@@ -152,23 +152,40 @@ class Heartbeats:
         for gone in self.hubs.told(view, reply.hubs, now):
             log.info("no hub names %s any more: it is forgotten", gone.name)
             self._forget(gone)
-        unknown = [url for hub_id, url in reply.hubs.items() if not self.hubs.named(hub_id)]
-        fresh = self.hubs.learn(unknown)
-        if fresh:
-            self.discovered(fresh)
+        self._discover(self.hubs.learn(self.hubs.missing(reply.hubs)))
         spread = reply.interval_seconds * JITTER
         return reply.interval_seconds + self.runtime.rng.uniform(-spread, spread)
+
+    def _discover(self, fresh: list[HubView]) -> None:
+        if fresh:
+            self.discovered(fresh)
 
     def _forget(self, gone: HubView) -> None:
         if self.settings is not None:
             self.settings.gone(gone.hub_id)
-        if gone.url in self._bells:
-            self._bells.pop(gone.url).ring()
+        self._wake(gone.url)
+
+    def _wake(self, url: str) -> None:
+        """Let the loop for an address end that is forgotten."""
+        if url in self._bells:
+            self._bells.pop(url).ring()
+
+    def _leave(self, view: HubView, hub_id: str) -> None:
+        """A hub that has answered here may have been elsewhere before."""
+        before = [each.url for each in self.hubs.views.values() if each.hub_id == hub_id]
+        fresh = self.hubs.moved(view, hub_id)
+        for url in before:
+            held = self.hubs.views.get(url)
+            if held is None or held in fresh:
+                log.info("%s is at %s now, and no longer at %s", hub_id, view.url, url)
+                self._wake(url)
+        self._discover(fresh)
 
     def _meet(self, view: HubView, hub_id: str, now: float) -> bool:
         """Note which hub is behind an address; False for a second address of a hub we know."""
         if view.hub_id == hub_id:
             return True
+        self._leave(view, hub_id)
         if self.hubs.named(hub_id):
             log.info("%s is %s, which we know under another address", view.url, hub_id)
             self.hubs.same(view, hub_id)

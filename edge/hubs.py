@@ -172,6 +172,20 @@ class Hubs:
         """Whether a hub with this id has answered under one of the known addresses."""
         return any(view.hub_id == hub_id for view in self.views.values())
 
+    def missing(self, hubs: Mapping[str, str]) -> list[str]:
+        """Where hubs are, as another one says, that answer this edge nowhere: they may have moved."""
+        here = {view.hub_id for view in self.views.values() if view.is_answering}
+        return [url for hub_id, url in hubs.items() if hub_id not in here]
+
+    def moved(self, view: HubView, hub_id: str) -> list[HubView]:
+        """A hub has answered at an address: have done with those of it where nobody answers. Returns
+        views of those among them that this edge was told of, to be asked on who is there."""
+        known = [each for each in self.views.values() if each.hub_id == hub_id]
+        left = [each for each in known if each is not view and not each.is_answering]
+        for each in left:
+            self.forget(each)
+        return self.learn((each.url for each in left if each.is_configured), is_configured=True)
+
     def order(self, now: float) -> list[HubView]:
         """The hubs to try, best first, as edge.preference ranks them."""
         named = {view.name: view for view in self.views.values()}

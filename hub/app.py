@@ -9,7 +9,7 @@ import os
 import orjson
 from starlette.applications import Starlette
 
-from hub.config import HubConfig
+from hub.configured import config_of
 from hub.hub import Hub
 from hub.settings import HubSettings
 from hub.web.context import WebContext
@@ -24,8 +24,11 @@ from shared.serve import bind, run_until_signalled, server
 TOKEN_FILE = "admin.token"  # noqa: S105  # The name of the file, not the secret.
 PRESENCE_FILE = "hub.json"
 
-FAST_PATHS = ("/edge/heartbeat",)
-"""Where a fleet knocks thousands of times a second."""
+FAST_PATHS = (
+    "/edge/heartbeat",
+    *("/peer/probe", "/peer/gossip", "/peer/have", "/peer/chunks", "/peer/nodes", "/peer/lead"),
+)
+"""Where a fleet knocks thousands of times a second, and peers all day."""
 
 
 def run(settings: HubSettings) -> int:
@@ -36,37 +39,7 @@ def run(settings: HubSettings) -> int:
 async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set, then end within the time that the server allows itself."""
     listener = bind(settings.host, settings.port)
-    config = HubConfig(
-        settings.hub_id,
-        settings.data,
-        settings.url,
-        [peer.url for peer in settings.peers],
-        settings.cluster_key,
-        read_or_create_secret(settings.data / TOKEN_FILE),
-        backlog_bytes_per_s=settings.backlog_bytes_per_s,
-        copies=settings.copies,
-        own_metrics_seconds=settings.own_metrics_seconds,
-        policies=settings.policies,
-        disk_reserve_bytes=settings.disk_reserve_bytes,
-        index=settings.index,
-        query_processes=settings.query_processes,
-        scrub=True,
-        log_level=settings.log_level,
-        leader=settings.leader,
-        lead_hubs=settings.lead_hubs,
-        hook_command=settings.hook_command,
-        hook_url=settings.hook_url,
-        hook_timeout_seconds=settings.hook_timeout_seconds,
-        skew_ms_max=settings.max_skew * 1000,
-        heartbeat_seconds_min=settings.heartbeat_seconds_min,
-        heartbeat_seconds_max=settings.heartbeat_seconds_max,
-        beats_per_second_start=settings.beats_per_second_start,
-        brake_hold_seconds=settings.brake_hold_seconds,
-        leave_hold_seconds=settings.leave_hold_seconds,
-        checks_at_once_max=settings.checks_at_once_max,
-        checks_per_second_max=settings.checks_per_second_max,
-        history_kept_days=settings.history_kept_days,
-    )
+    config = config_of(settings, read_or_create_secret(settings.data / TOKEN_FILE))
     hub = await Hub.open(config, runtime)
     gc.freeze()  # What is here by now stays: looking for garbage in it would stop all for 0.1 s.
     logging.getLogger().addHandler(hub.own.voice.handler)

@@ -13,13 +13,17 @@ import orjson
 
 from hub.links import Links
 from hub.peers import Peer, Peers
+from hub.pull_answers import VERSION
+from hub.questions import Post
 from shared import jsonrpc
 from shared.errors import HeadwaterError, RpcError, TooLarge, Unreachable
-from shared.runtime import HttpClient
+from shared.records import MIB
 
+CALL_PATH = "/peer/call"
 HOPS_MAX = 2
 DEADLINE_SECONDS = 15.0
 DEADLINE_SECONDS_MAX = 24 * 3600.0
+ANSWER_BYTES_MAX = 64 * MIB  # What an edge answers is a page, at most a few of its console logs.
 HOP_RESERVE = 0.9  # What a hop passes on of the time it was given; the rest is for the way back.
 
 # Only these say that the path failed; any other answer is the edge's own and is final.
@@ -41,8 +45,8 @@ class Calls:
     hub_id: str
     links: Links
     peers: Peers
-    client: HttpClient
-    headers: dict[str, str]
+    post: Post
+    """Says something to a peer; what it refuses is shown and counted as all that it refuses."""
 
     async def call(
         self,
@@ -113,32 +117,31 @@ class Calls:
         passed: Sequence[str],
     ) -> Answer:
         order = {
+            "version": VERSION,
             "node": node_id,
             "method": method,
             "params": params,
             "seconds": seconds * HOP_RESERVE,
             "passed": [*passed, self.hub_id],
         }
-        try:
-            reply = await self.client.request(
-                "POST",
-                f"{peer.url}/peer/call",
-                body=orjson.dumps(order),
-                headers=self.headers,
-                timeout_seconds=seconds,
-            )
-            value = orjson.loads(reply.body)
-        except (Unreachable, TooLarge, orjson.JSONDecodeError) as error:
-            unsent = isinstance(error, Unreachable) and not error.sent
-            raise RpcError(
-                "node_unreachable" if unsent else "outcome_unknown", f"{peer.key}: {error}"
-            ) from error
-        if reply.status != 200:
-            raise RpcError("node_unreachable", f"{peer.key} answered HTTP {reply.status}")
+        value = await self._send(peer, orjson.dumps(order), seconds)
         result = jsonrpc.read_answer(value)
         if not isinstance(result, dict) or not isinstance(result.get("hops"), list):
             raise RpcError("outcome_unknown", f"{peer.key} answered something unreadable")
         return Answer(result.get("result"), result["hops"])
+
+    async def _send(self, peer: Peer, body: bytes, seconds: float) -> Any:
+        try:
+            reply = await self.post(
+                peer, CALL_PATH, body, seconds, reply_bytes_max=ANSWER_BYTES_MAX
+            )
+            return orjson.loads(reply.body)
+        except (Unreachable, TooLarge, orjson.JSONDecodeError) as error:
+            # A peer that answers with an error has not asked the node, or not to its end.
+            failed = isinstance(error, Unreachable) and (not error.sent or error.kind == "answered")
+            raise RpcError(
+                "node_unreachable" if failed else "outcome_unknown", f"{peer.key}: {error}"
+            ) from error
 
     def _hop(self, peer: Peer | None, seconds: float, error: HeadwaterError | None = None) -> Any:
         hop: dict[str, Any] = {

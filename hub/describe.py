@@ -10,7 +10,7 @@ from hub.peers import Peer
 from hub.query.times import format_time
 from hub.registry import Registry
 from shared.liveness import NodeState
-from shared.merge import LABELS, REGISTERED, ROLE, UNIX_MS_MAX, NodeRecord
+from shared.merge import LABELS, REGISTERED, ROLE, UNIX_MS_MAX, NodeRecord, Observation
 
 PRIVATE_FACTS = frozenset({"key_sha256"})
 
@@ -44,18 +44,20 @@ class Now:
 def describe_node(registry: Registry, record: NodeRecord, now: Now) -> dict[str, Any]:
     """One node as this hub sees it now.
 
-    `age_s` is how long ago any hub heard it, and `told_age_s` how old what is shown of it is.
+    `age_s` is how long ago any hub heard it, and `told_age_s` how old what is shown of it is. Of a node
+    that was silent ever since this hub started, the record says who heard it last, and when.
     """
     seen, facts = registry.newest(record.node_id), record.facts
+    last = seen if has_come(record) else None
     data = seen.data if seen else {}
     ages = registry.life.ages(record.node_id, now.seconds)
     return {
         "node_id": record.node_id,
-        **_describe_verdict(registry.life.verdict(record.node_id), now, has_come=has_come(record)),
+        **_describe_verdict(registry.life.verdict(record.node_id), now, last, has_come(record)),
         "preferred_hub": registry.home_of(record.node_id) or None,
         "last_seen": time_of_ms(seen.last_seen_ms if seen else None),
         "last_seen_by": seen.hub_id if seen else None,
-        "age_s": _seconds(min(ages.values(), default=None)),
+        "age_s": _seconds(min(ages.values(), default=_age_by_record(last, now))),
         "told_age_s": _seconds(registry.age_seconds(record.node_id, now.seconds)),
         "draining": registry.is_draining(record),
         "labels": record.intent_value(LABELS) or {},
@@ -81,14 +83,21 @@ def _registered(record: NodeRecord) -> dict[str, Any] | None:
     return {"by": told.get("by"), "at": time_of_ms(at_ms) if isinstance(at_ms, int) else None}
 
 
-def _describe_verdict(verdict: Verdict | None, now: Now, *, has_come: bool) -> dict[str, Any]:
+def _age_by_record(last: Observation | None, now: Now) -> float | None:
+    """How long ago a record says that a node was heard, by the wall clocks of two hubs."""
+    return None if last is None else max(0.0, (now.wall_ms - last.last_seen_ms) / 1000)
+
+
+def _describe_verdict(
+    verdict: Verdict | None, now: Now, last: Observation | None, has_come: bool
+) -> dict[str, Any]:
     """What this hub says of a node, and by whose word."""
     if verdict is None:
         why = "this hub does not watch it" if has_come else "it is expected, and has not come yet"
         verdict = Verdict(NodeState.UNKNOWN, "", now.seconds, why)
     return {
         "state": str(verdict.state),
-        "last_heard_by": verdict.observer or None,
+        "last_heard_by": verdict.observer or (last.hub_id if last else None),
         "since": now.time(verdict.since),
         "reason": verdict.reason or None,
         "ends": now.time(verdict.ends_at),

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hub import params
+from hub.backlogs import AllBacklogs
 from hub.calls import DEADLINE_SECONDS, DEADLINE_SECONDS_MAX, HOP_RESERVE, Calls
 from hub.describe import Now, describe_node, describe_peer, describe_self, time_of_ms
+from hub.fleet_list import NodeList
 from hub.gossip import HubRecord
 from hub.mesh import Mesh
 from hub.nodes.enrolment import way_back
@@ -19,12 +21,12 @@ from hub.registry import Registry
 from hub.standing import describe_standing
 from hub.store.chunks import ChunkStore
 from hub.upkeep import Upkeep
-from shared.errors import RpcError
+from shared.errors import BadInput, RpcError
+from shared.label_name import check_label_names
 from shared.merge import DRAINING, LABELS, NodeRecord
 from shared.runtime import Runtime
 
 NODES_AT_ONCE = 1000
-DESCRIBED_AT_ONCE = 200  # Some ten milliseconds: a hub that stands still for long counts as dead.
 DRAIN_MARGIN_SECONDS = 15.0
 
 
@@ -44,6 +46,12 @@ class Fleet:
     intend: Callable[[str, str, object], Awaitable[None]]
     upkeep: Upkeep
     in_status: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    nodes: NodeList = field(init=False)
+    backlogs: AllBacklogs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.nodes = NodeList(self.registry, self.now)
+        self.backlogs = AllBacklogs(self.registry, self.runtime.wall_ns)
 
     def node(self, node_id: str) -> NodeRecord:
         """The record of a node; raises RpcError not_found."""
@@ -54,21 +62,6 @@ class Fleet:
         if removal is not None:
             raise RpcError("not_found", way_back(node_id, removal), {"node": node_id})
         return record
-
-    async def node_list(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """Every node that this hub knows."""
-        params.read(params.Nothing, raw)
-        return {"items": await self._nodes()}
-
-    async def _nodes(self) -> list[dict[str, Any]]:
-        """All nodes; the event loop gets its turn meanwhile."""
-        now, items = self.now(), list[dict[str, Any]]()
-        for number, record in enumerate(self.registry.present(), 1):
-            items.append(describe_node(self.registry, record, now))
-            if number % DESCRIBED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-                now = self.now()  # Nodes have beaten meanwhile: no age is below zero.
-        return items
 
     def now(self) -> Now:
         """This moment."""
@@ -92,6 +85,11 @@ class Fleet:
     async def node_label(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Set the labels of a node."""
         wanted = params.read(params.LabelNode, raw)
+        held = self.node(wanted.node).intent_value(LABELS)
+        try:
+            check_label_names(wanted.labels, held if isinstance(held, Mapping) else ())
+        except BadInput as error:
+            raise RpcError("invalid_params", str(error), {"node": wanted.node}) from error
         return await self._set(wanted.node, LABELS, wanted.labels)
 
     async def _set(self, node_id: str, field: str, value: object) -> dict[str, Any]:
@@ -100,9 +98,10 @@ class Fleet:
         return describe_node(self.registry, self.node(node_id), self.now())
 
     async def hub_list(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """This hub and its peers."""
+        """This hub and its peers, and the hubs that people have sent away."""
         params.read(params.Nothing, raw)
-        return {"items": self._hubs()}
+        gone = self.in_status.get("removed_hubs", list)
+        return {"items": self._hubs(), "removed": gone()}
 
     def _hubs(self) -> list[dict[str, Any]]:
         now, wall_ms = asyncio.get_running_loop().time(), self.runtime.wall_ms()
@@ -161,15 +160,14 @@ class Fleet:
 
     async def _count(self) -> tuple[Counter[str], Counter[str]]:
         """How many nodes and machines are in each state; the event loop gets its turn meanwhile."""
-        nodes, vms = Counter[str](), Counter[str]()
-        for number, record in enumerate(self.registry.present(), 1):
-            nodes[str(self.registry.state(record.node_id))] += 1
-            seen = self.registry.newest(record.node_id)
+        vms = Counter[str]()
+        for number, node_id in enumerate(self.registry.roster.names, 1):
+            seen = self.registry.newest(node_id)
             machines = seen.vms if seen else ()
             vms.update(str(each.get("state", "")) for each in machines if isinstance(each, dict))
             if number % NODES_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return nodes, vms
+        return Counter(self.nodes.states()), vms
 
     async def edge_buffer(self, raw: dict[str, Any]) -> dict[str, Any]:
         """What a node's buffer holds, asked of the node itself."""

@@ -13,7 +13,7 @@ from shared.errors import BadInput
 from shared.merge import UnixMs
 from shared.readers import NAME
 
-VERSION = 2
+VERSION = 3
 """Of what hubs say to each other. New fields leave it as it is: older hubs pass them over."""
 
 SECTIONS_MAX = 32

@@ -39,6 +39,10 @@ GOSSIP_TIMEOUT_SECONDS = 3.0
 REFUSING = frozenset({400, 401, 403, 408, 410, 413, 415})
 """Statuses by which a hub says that it will never take what it was told."""
 
+UNAUTHORIZED = 401
+OTHER_KEY = "it has another CLUSTER_KEY than this hub, so the two belong to different clusters"
+"""What that status of a hub means to people. What it says itself is for those who write clients."""
+
 
 class Problem(msgspec.Struct, frozen=True):
     """A refusal in the form of RFC 9457."""
@@ -47,6 +51,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def _nobody(peer: str, seconds: float) -> None:
+    """Nobody listens."""
+
+
+def _no_outcast(hub: str, peer: Peer) -> None:
     """Nobody listens."""
 
 
@@ -70,6 +78,8 @@ class Mesh:
     on_lag: LagEvent = _nobody
     refusal: Callable[[str], str] = _all_may
     """Why a hub may not take part in this mesh; empty when it may."""
+    on_outcast: Callable[[str, Peer], None] = _no_outcast
+    """Hears at which address a hub answered that may not take part, before that address is dropped."""
     puller: Puller = field(init=False)
     sweeper: Sweeper = field(init=False)
     sections: Sections = field(default_factory=Sections)
@@ -95,7 +105,8 @@ class Mesh:
             await asyncio.Event().wait()
 
     def _reach(self, peer: Peer) -> None:
-        self.store.ledger.peers.setdefault(peer.key, 0)
+        if peer.said_id not in self.store.ledger.peers:  # A hub that may have moved is one hub.
+            self.store.ledger.peers.setdefault(peer.key, 0)
         if self._tasks is not None:
             self._bells[peer.url] = Bell()
             self._tasks.create_task(self._gossip_with(peer))
@@ -213,6 +224,7 @@ class Mesh:
             raise BadInput(f"the hub at {peer.url} also calls itself {mine.hub_id}: rename one")
         if text := self.refusal(record.hub_id):
             log.warning("%s is passed over: %s", peer.url, text)
+            self.on_outcast(record.hub_id, peer)
             self._drop(peer)
             return False
         if peer.hub_id != record.hub_id:
@@ -222,10 +234,22 @@ class Mesh:
         for left in self.peers.left_behind(peer):
             self._drop(left)
         double = self.peers.other_with_id(peer)
-        if double is not None:
-            self._drop(double if peer.configured else peer)
-            return peer.configured
+        if double is None:
+            return True
+        if double.is_alive and not peer.configured:
+            self._drop(peer)
+            return False
+        self._leave(double, peer)
         return True
+
+    def _leave(self, old: Peer, new: Peer) -> None:
+        """A hub answers at another address than before. One in the settings is asked on who is there."""
+        log.info("%s is at %s now, and no longer at %s", new.hub_id, new.url, old.url)
+        self._drop(old)
+        self._remembered.discard(new.hub_id)
+        if old.configured and not new.configured:
+            for peer in self.peers.learn([old.url], configured=True):
+                self._reach(peer)
 
     def _drop(self, peer: Peer) -> None:
         self._forget(peer)
@@ -257,7 +281,7 @@ class Mesh:
         )
         if message.sender.hub_id == mine.hub_id and message.sender.instance != mine.instance:
             raise _called_alike(mine.hub_id)
-        self.check_admitted(message.sender.hub_id)
+        self._admit(message.sender)
         self.doubles.heard(message.sender.hub_id, message.sender.instance, now)
         self.witness.heard(message, now, received_ms)
         self.sections.take(message.sections, message.sender.hub_id, now)
@@ -270,6 +294,19 @@ class Mesh:
         """Raise Refused for a hub that was sent away."""
         if text := self.refusal(hub_id):
             raise Refused(text)
+
+    def _admit(self, sender: HubRecord) -> None:
+        """Raise Refused for a hub that was sent away; where it says that it is, no peer is waited for."""
+        if self.refusal(sender.hub_id):
+            for peer in self.peers.nameless_at([sender.url]):
+                self.on_outcast(sender.hub_id, peer)
+                self._drop(peer)
+        self.check_admitted(sender.hub_id)
+
+    def check_no_double(self, hub_id: str) -> None:
+        """Raise Double for another hub that calls itself as this one does."""
+        if hub_id == self.peers.own_id:
+            raise _called_alike(hub_id)
 
     # ---- messages
 
@@ -293,11 +330,10 @@ class Mesh:
             reply_bytes_max=reply_bytes_max,
         )
         if reply.status != 200:
-            text = reply.body[:200].decode("utf-8", "replace").strip()
-            reason = f"HTTP {reply.status} {text}"
+            reason = _detail_of(reply)
             if reply.status in REFUSING:
                 now = asyncio.get_running_loop().time()
-                self.witness.turned_away(peer, path, Refusal(reply.status, _detail_of(reply)), now)
+                self.witness.turned_away(peer, path, Refusal(reply.status, reason), now)
             raise Unreachable(peer.url, reason, sent=True, kind="answered")
         self.witness.taken_in(peer, path)
         return reply
@@ -309,6 +345,8 @@ def _called_alike(hub_id: str) -> Double:
 
 def _detail_of(reply: HttpReply) -> str:
     """What a peer says of why it refuses; it is bounded, and may be of any form."""
+    if reply.status == UNAUTHORIZED:
+        return OTHER_KEY
     try:
         return msgspec.json.decode(reply.body, type=Problem).detail
     except (msgspec.MsgspecError, UnicodeDecodeError):

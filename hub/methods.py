@@ -1,6 +1,6 @@
 """The table of RPC methods: what answers each, which parameters it takes, and what it is for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from hub.fleet import Fleet
 from hub.keeper import ShowRetention
 from hub.letters import PARAMS as LETTER_PARAMS
 from hub.letters import SUMMARIES, Letters
+from hub.nodes.sieve import NODE_LIST_SUMMARY, ListNodes
 from hub.query.coverage import Backlog, coverage
 from hub.query.methods import QUESTIONS
 from hub.query.times import NS_PER_S, TIME_NS_MAX, parse_time
@@ -49,9 +50,13 @@ def method_table(
     hub_id: str,
     answers: Answers,
 ) -> dict[str, Method]:
-    """Every method of a hub, by name."""
+    """Every method of a hub, by name. Whoever adds to it later is in `rpc.discover` as well."""
     table = {
-        "node.list": Method(_covered(fleet, audit, hub_id, fleet.node_list), params.Nothing),
+        "node.list": Method(
+            _covered(fleet, audit, hub_id, fleet.nodes.answer, covered=fleet.nodes.covered),
+            ListNodes,
+            NODE_LIST_SUMMARY,
+        ),
         "node.get": Method(fleet.node_get, params.OfNode),
         "node.drain": Method(fleet.node_drain, params.OfNode),
         "node.undrain": Method(fleet.node_undrain, params.OfNode),
@@ -80,7 +85,7 @@ def method_table(
     for name in CHANGES:
         table[name] = Method(_named(vms.change, name), None, OF_VM[name])
     table["rpc.discover"] = Method(lambda _: _discover(table), params.Nothing, "These methods.")
-    return dict(sorted(table.items()))
+    return table
 
 
 async def _discover(table: Mapping[str, Method]) -> dict[str, Any]:
@@ -123,21 +128,33 @@ def _asking(answers: Answers, name: str) -> Handler:
     return ask
 
 
+Covered = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str] | None]
+"""The nodes that an answer is about, by its question and itself; None for all."""
+
+
+def _asked_nodes(raw: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str] | None:
+    asked = raw.get("nodes")
+    return asked if isinstance(asked, list) else None
+
+
 def _covered(
-    fleet: Fleet, audit: Audit, hub_id: str, handler: Handler, back_s: int | None = None
+    fleet: Fleet,
+    audit: Audit,
+    hub_id: str,
+    handler: Handler,
+    back_s: int | None = None,
+    covered: Covered = _asked_nodes,
 ) -> Handler:
     """Say with each answer what it covers. Without a start, it looks back `back_s`, or at all."""
 
     async def answer(raw: dict[str, Any]) -> dict[str, Any]:
         result = await handler(raw)
-        asked = raw.get("nodes")
-        names = asked if isinstance(asked, list) else None
-        backlogs = await backlogs_of(fleet.registry, names)
+        names = covered(raw, result)
+        backlogs, now_ns = await _backlogs(fleet, names)
         # A hub writes its own log itself: all that there is of it is here, or on its way from it.
         hubs = fleet.mesh.peers.named().keys() & set(names or ())
-        backlogs += [Backlog(hub, "online", 0, 0, None, 0.0) for hub in sorted(hubs)]
-        now_ns = fleet.runtime.wall_ns()
-        lost = await audit.lost(names, *_range_ms(raw, now_ns, back_s))
+        own = [Backlog(hub, "online", 0, 0, None, 0.0) for hub in sorted(hubs)]
+        lost = await audit.lost(names, *_range_ms(raw, fleet.runtime.wall_ns(), back_s))
         unreadable = result.get("scanned", {}).get("unreadable_chunks", 0)
         state = replace(
             fleet.upkeep.state,
@@ -145,12 +162,20 @@ def _covered(
             is_isolated=fleet.mesh.peers.is_isolated,
             split=fleet.in_status["split"]() if "split" in fleet.in_status else None,
         )
-        work = partial(coverage, hub_id, backlogs, names, now_ns, lost, state)
+        work = partial(coverage, hub_id, [*backlogs, *own], names, now_ns, lost, state)
         is_short = len(backlogs) <= NODES_AT_ONCE
         return {**result, "coverage": work() if is_short else await fleet.runtime.offload(work)}
 
     answer.__doc__ = handler.__doc__
     return answer
+
+
+async def _backlogs(fleet: Fleet, names: list[str] | None) -> tuple[list[Backlog], int]:
+    """What these nodes or all said last, and when that was looked up."""
+    if names is None:
+        return await fleet.backlogs.read()
+    now_ns = fleet.runtime.wall_ns()
+    return await backlogs_of(fleet.registry, names), now_ns
 
 
 def _range_ms(raw: Mapping[str, Any], now_ns: int, back_s: int | None) -> tuple[int, int]:

@@ -48,14 +48,19 @@ SEVERITY_OF = {
 }
 """Events that somebody should look at; all others are for information."""
 
+PLANNED = "by_plan"
+"""A fact of events that nobody has to look at while it is true."""
+
 _INT64 = range(-(2**63), 2**63)
 
 
 def event_of(time_ns: int, name: str, facts: Mapping[str, Any]) -> Event:
     """An event as a name and facts, with a text that says the same to people."""
-    told = ", ".join(f"{key} {_text(value, 200)}" for key, value in facts.items())
+    known = {key: value for key, value in facts.items() if value not in (None, "")}
+    told = ", ".join(f"{key} {_text(value, 200)}" for key, value in known.items())
     text = f"{name}: {told}" if told else name
-    return Event(time_ns, name, SEVERITY_OF.get(name, "info"), text, facts)
+    severity = "info" if facts.get(PLANNED) is True else SEVERITY_OF.get(name, "info")
+    return Event(time_ns, name, severity, text, facts)
 
 
 def sound(event: Event) -> Event:

@@ -79,9 +79,15 @@ class ListConflicts(Struct, forbid_unknown_fields=True):
 
 
 class ListVms(Struct, forbid_unknown_fields=True):
-    """All VMs, or those of one node."""
+    """All VMs, or those of one node, or with a text in name, id, node, status or image."""
 
     node: Name | None = None
+    text: Annotated[str, Meta(max_length=200)] = ""
+    after: Annotated[str, Meta(max_length=200)] = ""
+    cursor: Annotated[str, Meta(max_length=200)] = ""
+    """The cursor of an answer, which is the node of the last VM in it."""
+    limit: Annotated[int, Meta(ge=1, le=2000)] = 1000
+    """About how many: a page has all VMs of its last node."""
 
 
 def read(kind: type[Struct], params: dict[str, Any]) -> Any:

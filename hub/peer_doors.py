@@ -143,6 +143,7 @@ class PeerDoors:
     async def call(self, request: Request) -> Response:
         """Call a node that a peer has no link to; answers as JSON-RPC does."""
         order = json_object(await read_body(request, PEER_BYTES_MAX))
+        check_version(order)
         try:
             answer = await self._call(order)
         except RpcError as error:
@@ -182,6 +183,7 @@ class PeerDoors:
                 "passed": list(passed),
             } if 0 < seconds <= DEADLINE_SECONDS_MAX and 0 < len(passed) < HOPS_MAX:
                 hubs = [str(hub) for hub in passed]
+                self.mesh.check_no_double(hubs[-1])
                 answer = await self.calls.call(node, method, params, seconds=seconds, passed=hubs)
                 return {"result": answer.result, "hops": answer.hops}
         raise BadInput("a call needs node, method, params, seconds and the hubs it passed")

@@ -48,6 +48,11 @@ class Peer:
         """The peer's id, or its address until it has told its id."""
         return self.hub_id or self.url
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it answers at this address, by the last verdict."""
+        return self.verdict == "alive"
+
     def state(self, now: float) -> str:
         """The verdict at `now`, which is the last one: it is looked at again four times a second."""
         return self.verdict
@@ -85,8 +90,10 @@ class Peers:
         return fresh
 
     def learn_named(self, named: dict[str, str]) -> list[Peer]:
-        """Add hubs that a peer knows, but not under a second address."""
-        known = {peer.hub_id for peer in self.by_url.values()} | {self.own_id}
+        """Add hubs that a peer knows; under a second address only while the first does not answer,
+        for such a hub may have moved."""
+        alive = {peer.hub_id for peer in self.by_url.values() if peer.is_alive}
+        known = alive | {self.own_id}
         room = max(HUBS_MAX - len(self.by_url), 0)
         said = {url: hub_id for hub_id, url in named.items() if hub_id not in known}
         fresh = self.learn([*said][:room])
@@ -125,6 +132,11 @@ class Peers:
             if peer.hub_id == hub_id
             or (not peer.hub_id and (peer.url == url or peer.said_id == hub_id))
         ]
+
+    def nameless_at(self, urls: Iterable[str]) -> list[Peer]:
+        """The peers at these addresses where nobody has answered yet."""
+        peers = (self.by_url.get(url) for url in urls)
+        return [peer for peer in peers if peer is not None and not peer.hub_id]
 
     def named(self) -> dict[str, str]:
         """Id and address of every hub that has told its id, ourselves included."""

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hub.nodes.life import Life, LifeLimits
+from hub.nodes.roster import Roster
 from hub.nodes.tombstones import is_watched, lifted, merge_settled, settled
 from hub.peering.clock_poison import stamp_over
 from hub.peering.exchange import Exchange
@@ -62,6 +63,11 @@ def _nobody_misses(node_id: str) -> bool:
     return False
 
 
+def _no_other(node_id: str) -> bool:
+    """There is no other hub that could speak for a node."""
+    return True
+
+
 def _no_home(node_id: str) -> str:
     """It is not known which hub is preferred for a node."""
     return ""
@@ -86,6 +92,8 @@ class Registry:
     """Whether some peer does not hear a node by itself: then it is told of every beat."""
     home_of: Callable[[str], str] = _no_home
     """The hub that is preferred for a node; empty while that is not known."""
+    cares_for: Callable[[str], bool] = _no_other
+    """Whether this hub is the one that speaks for a node."""
     on_news: Callable[[bool], None] = _nobody
     """Called when peers are to be told something: at once (True), or with the next round."""
     on_noted: list[Noted] = field(default_factory=list)
@@ -93,6 +101,8 @@ class Registry:
     exchange: Exchange[NodeRecord] = field(init=False)
     life: Life = field(init=False)
     """Who lives, and how often nodes are asked to beat."""
+    roster: Roster = field(default_factory=Roster)
+    """The names of the nodes that nobody removed."""
     fresh: dict[str, Observation] = field(default_factory=dict)
     """The newest beat of each node that this hub heard itself since it started."""
     _pace: ObservationPace = field(init=False)
@@ -124,8 +134,9 @@ class Registry:
         """Take in some records of the last life."""
         page = list(page)
         beginning.take(page)
-        records = (each.record for each in page if each.record is not None)
+        records = [each.record for each in page if each.record is not None]
         self.life.load(each.node_id for each in records if is_watched(each))
+        self.roster.put_all(each.node_id for each in records if not each.intent_value(REMOVED))
 
     def begun(
         self, beginning: Beginning[NodeRecord], cluster: str, saved: SavedGossip
@@ -165,6 +176,7 @@ class Registry:
         if after.intent_value(REMOVED):
             self._let_go(after.node_id)
             return
+        self.roster.put(after.node_id)
         if is_watched(after):
             self.life.watch(after.node_id, now)
         told = before.observation if before else None
@@ -178,6 +190,7 @@ class Registry:
 
     def _let_go(self, node_id: str) -> None:
         """Forget what was heard of a node that was removed."""
+        self.roster.drop(node_id)
         self.life.forget(node_id)
         self.fresh.pop(node_id, None)
         self._told_at.forget(node_id)
@@ -274,8 +287,7 @@ class Registry:
 
     def present(self) -> list[NodeRecord]:
         """The nodes that nobody removed, by name."""
-        alive = (record for record in self.records.values() if not record.intent_value(REMOVED))
-        return sorted(alive, key=lambda record: record.node_id)
+        return list(map(self.records.__getitem__, self.roster.names))
 
     def is_draining(self, record: NodeRecord) -> bool:
         """Whether a person asked this node to take no new work."""

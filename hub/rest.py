@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.bodies import json_object, read_body
+from hub.encoding import encoded
 from hub.rest_csv import SHEETS, CsvForm
 from hub.rest_doors import ALL_DOORS, ROOT, Door, index_of_doors
 from hub.rest_pages import Answer, Pages, read_items_max
@@ -66,7 +66,7 @@ class Rest:
     async def index(self, request: Request) -> Response:
         """GET /api/v1: the doors and their parameters."""
         told = {"hub": self.hub_id, "version": __version__, "formats": _FORMATS}
-        return _json({**told, **index_of_doors()}, self._headers())
+        return _json(await encoded({**told, **index_of_doors()}), self._headers())
 
     def handler(self, door: Door) -> Callable[[Request], Awaitable[Response]]:
         """What answers at a door; raises TooLarge."""
@@ -86,7 +86,7 @@ class Rest:
             return problem_answer(RpcError("parse_error", str(error)), self._headers())
         except RpcError as error:
             return problem_answer(error, self._headers())
-        return _json(answer, self._headers(answer))
+        return _json(await encoded(answer), self._headers(answer))
 
     async def _stream(self, door: Door, params: dict[str, Any], form: Form) -> Response:
         if len(self._open) >= STREAMS_MAX:
@@ -180,6 +180,5 @@ def _wrong(name: str, why: str) -> RpcError:
     return RpcError("invalid_params", f"{name}: {why}", {"parameter": name})
 
 
-def _json(value: Any, headers: Mapping[str, str]) -> Response:
-    body = orjson.dumps(value, default=str)
+def _json(body: bytes, headers: Mapping[str, str]) -> Response:
     return Response(body, 200, dict(headers), media_type="application/json")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.cli.node_columns import NODE_COLUMNS
 from hub.cli.output import Column, comma_separated
 from hub.cli.query_columns import (
     BIN_COLUMNS,
@@ -41,6 +42,7 @@ SHEETS: Mapping[str, Sheet] = {
     "metric.query": Sheet(POINT_COLUMNS, point_rows),
     "series.list": Sheet(SERIES_COLUMNS),
     "trace.search": Sheet(TRACE_COLUMNS),
+    "node.list": Sheet(NODE_COLUMNS),
 }
 """By method; other answers are no tables."""
 

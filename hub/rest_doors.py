@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from hub.nodes import check_params
+from hub.nodes.sieve import NODE_LIST_SUMMARY, PAGE_NODES_USUAL, ListNodes
 from hub.query.methods import QUESTIONS
 from hub.rest_attributes import Manner
 from hub.rest_pages import ITEMS_MAX
@@ -39,6 +40,8 @@ class Door:
     @property
     def question(self) -> Asked:
         """The method's parameters and what it answers."""
+        if self.method == "node.list":
+            return Asked(ListNodes, NODE_LIST_SUMMARY)
         if self.method in check_params.PARAMS:
             return Asked(check_params.PARAMS[self.method], check_params.SUMMARIES[self.method])
         question = QUESTIONS[self.method]
@@ -69,6 +72,7 @@ DOORS = (
 """Questions about stored data."""
 
 FLEET_DOORS = (
+    Door(f"{ROOT}/nodes", "node.list", "records", page_items_max=PAGE_NODES_USUAL),
     Door(f"{ROOT}/nodes/{{node}}/checks", "node.checks", "records", in_path="node"),
     Door(f"{ROOT}/nodes/{{node}}/history", "node.history", "records", in_path="node"),
     Door(f"{ROOT}/nodes/{{node}}/uptime", "node.uptime", "records", rows="buckets", in_path="node"),

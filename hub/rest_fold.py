@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.query.coverage import NAMED_MAX
+
 Coverage = Mapping[str, Any]
 
 
@@ -58,12 +60,20 @@ def worse_of(one: Coverage, other: Coverage) -> dict[str, Any]:
         **one,
         **other,
         "complete_until": _earlier(one, other),
-        "behind": _by_node(_both(one, other, "behind")),
+        **_named(one, other, "behind"),
         "missing_nodes": sorted(set(_both(one, other, "missing_nodes"))),
         "partial": bool(one.get("partial") or other.get("partial")),
         "damaged_chunks": max(one.get("damaged_chunks") or 0, other.get("damaged_chunks") or 0),
-        "skewed": _by_node(_both(one, other, "skewed")),
+        **_named(one, other, "skewed"),
     }
+
+
+def _named(one: Coverage, other: Coverage, name: str) -> dict[str, Any]:
+    """The nodes of a kind that are named, and how many there are: no fewer than each page counted."""
+    nodes, count = _by_node(_both(one, other, name)), f"{name}_nodes"
+    counted = [told[count] for told in (one, other) if isinstance(told.get(count), int)]
+    known = {count: max(len(nodes), *counted)} if counted else {}
+    return {name: nodes[:NAMED_MAX], **known}
 
 
 def _both(one: Coverage, other: Coverage, name: str) -> list[Any]:

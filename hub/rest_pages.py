@@ -43,7 +43,7 @@ class Pages:
             stands_still = following is not None and following == self.cursor
             self.cursor = following
             yield answer
-            if following is None or self.whole.items == self.items_max:
+            if following is None or self._has_enough():
                 return
             if stands_still:
                 raise RpcError("internal", f"{self.method} does not get on: its cursor is the same")
@@ -55,6 +55,10 @@ class Pages:
         if self.cursor is not None:
             params["cursor"] = self.cursor
         return await self.call(self.method, params)
+
+    def _has_enough(self) -> bool:
+        """Whether as many are read as are wanted, or more: some pages end with all of a node."""
+        return self.items_max is not None and self.whole.items >= self.items_max
 
     def _limit(self, page_items_max: int) -> int:
         if self.items_max is None:

@@ -17,7 +17,13 @@ from shared.errors import RpcError
 
 Kind = Literal["text", "texts", "attributes", "flag", "whole", "number"]
 
-ALIASES: Mapping[str, str] = {"node": "nodes", "word": "words", "attribute": "attributes"}
+ALIASES: Mapping[str, str] = {
+    "node": "nodes",
+    "word": "words",
+    "attribute": "attributes",
+    "state": "states",
+    "label": "labels",
+}
 """What reads better where a list is written one by one."""
 
 _FLAGS = {

@@ -9,11 +9,11 @@ from difflib import get_close_matches
 from typing import Any
 
 import msgspec
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.bodies import read_body
+from hub.encoding import encoded
 from shared import jsonrpc
 from shared.errors import HeadwaterError, RpcError, TooLarge, Unavailable
 from shared.records import MIB
@@ -77,7 +77,7 @@ class Rpc:
             answer = jsonrpc.error_answer(None, error)
         if answer is None:
             return Response(status_code=204)
-        return Response(orjson.dumps(answer, default=str), media_type="application/json")
+        return Response(await encoded(answer), media_type="application/json")
 
     async def _answer_all(self, value: Any) -> Any:
         if not isinstance(value, list):

@@ -29,6 +29,7 @@ class Stamps:
 
     async def next(self) -> Stamp:
         """A new stamp, later than all that this hub made or follows."""
+        await self.ahead()  # Nor is a stamp made again that a power cut kept from being used.
         stamp = self.clock.next(self.runtime.wall_ms())
         await self.settle()
         return stamp

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.errors import BadInput
+from shared.label_name import LABEL_NAME_LENGTH_MAX
 
 HUBS = "hubs"
 EDGES = "edges"
@@ -15,7 +16,6 @@ NODE = "node"
 
 SCOPE_LENGTH_MAX = 600
 LABELS_MAX = 8  # Nobody can tell in their head which edges a longer selector means.
-LABEL_NAME_LENGTH_MAX = 63
 LABEL_VALUE_LENGTH_MAX = 200  # As hub.params.LabelNode has them.
 
 

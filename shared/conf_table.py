@@ -166,6 +166,10 @@ TABLES: Mapping[str, Mapping[str, Setting]] = {
 }
 
 
+PAIRS = (("buffer_floors", "buffer_ceilings"), ("scrape_seconds", "scrape_timeout_seconds"))
+"""The keys that can contradict each other."""
+
+
 def check_together(settings: Mapping[str, Any]) -> None:
     """Whether the settings of one edge fit each other; raises ValueError that says which do not."""
     floors, ceilings = settings.get("buffer_floors", {}), settings.get("buffer_ceilings", {})

@@ -76,10 +76,11 @@ nobody listens there, it never left this machine, or an answer came and says tha
 
 
 class Unreachable(HeadwaterError):
-    """No answer came back. `sent` is False only when the request surely never left."""
+    """No answer of use came back. `sent` is False only when the request surely never left."""
 
     def __init__(self, where: str, reason: str, *, sent: bool, kind: Silence = "lost") -> None:
-        super().__init__(f"{where} does not answer: {reason}")
+        said = "says no" if kind == "answered" else "does not answer"
+        super().__init__(f"{where} {said}: {reason}")
         self.where = where
         self.sent = sent
         self.kind: Silence = kind

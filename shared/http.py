@@ -29,6 +29,32 @@ class Reply:
     body: bytes
 
 
+def _transport(unix_socket: str | None, *, verify: bool) -> httpx.AsyncHTTPTransport:
+    return httpx.AsyncHTTPTransport(
+        verify=verify, uds=unix_socket, limits=_UNBOUNDED, retries=0, trust_env=False
+    )
+
+
+class _Tls(httpx.AsyncBaseTransport):
+    """Connections that verify who answers. Reading whom this machine trusts takes twenty milliseconds,
+    so it waits for the first address that needs it."""
+
+    def __init__(self, unix_socket: str | None) -> None:
+        self._unix_socket = unix_socket
+        self._made: httpx.AsyncHTTPTransport | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request."""
+        if self._made is None:
+            self._made = _transport(self._unix_socket, verify=True)
+        return await self._made.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._made is not None:
+            await self._made.aclose()
+
+
 class HttpxClient:
     """Sends requests; raises Unreachable when no whole answer came back, TooLarge when it is too big."""
 
@@ -36,11 +62,11 @@ class HttpxClient:
         self._held = contextlib.ExitStack()
         if unix_socket is not None:
             unix_socket = self._held.enter_context(short_path(Path(unix_socket)))
-        transport = httpx.AsyncHTTPTransport(
-            uds=unix_socket, limits=_UNBOUNDED, retries=0, trust_env=False
-        )
         self._client = httpx.AsyncClient(
-            transport=transport, trust_env=False, follow_redirects=False
+            transport=_transport(unix_socket, verify=False),
+            mounts={"https://": _Tls(unix_socket)},
+            trust_env=False,
+            follow_redirects=False,
         )
 
     async def request(

@@ -6,11 +6,17 @@ from typing import Any
 
 import click
 
+from shared.loading import loading
+
+COMMAND_OPTIONS = frozenset({"--hub", "--token", "--data", "--output", "-o"})
+"""What most commands take, and no group."""
+
 
 def load_command(target: str) -> click.Command:
     """The command that is called `module:attribute`."""
     module, _, attribute = target.partition(":")
-    command: click.Command = getattr(importlib.import_module(module), attribute)
+    with loading():
+        command: click.Command = getattr(importlib.import_module(module), attribute)
     return command
 
 
@@ -35,6 +41,16 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command itself, or None."""
         return load_command(self._table[cmd_name][0]) if cmd_name in self._table else None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As any group; an option of the commands that stands before the command is told where it goes."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in COMMAND_OPTIONS:
+                raise
+            text = f"put {error.option_name} after the command"
+            raise click.UsageError(text, ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help, from the table alone."""

@@ -90,16 +90,31 @@ def stop_command(words: tuple[str, ...]) -> None:
         click.echo(f"nothing runs in {data}", err=True)
 
 
+FAILED, WRONG_USE, NOTHING_MATCHED, REFUSED = 1, 2, 4, 5
+
+EXIT_CODE_OF = {
+    "invalid_params": WRONG_USE,
+    "method_not_found": WRONG_USE,
+    "not_found": NOTHING_MATCHED,
+    "conflict": REFUSED,
+    "invalid_state": REFUSED,
+    "not_supported": REFUSED,
+    "protected": REFUSED,
+    "unauthorized": REFUSED,
+}
+"""The kinds of answers that say no and are no failure: of the caller, or because of how things are."""
+
+
 def exit_code(error: HeadwaterError) -> int:
-    """1 failed, 2 wrong use, 4 nothing matched, 5 refused."""
+    """1 failed, 2 wrong use, 4 nothing matched, 5 refused: an order that may not be, or not as things
+    are, such as removing a hub that is alive."""
     if isinstance(error, SettingsError):
-        return 2
+        return WRONG_USE
     if isinstance(error, Refused):
-        return 5
+        return REFUSED
     if isinstance(error, RpcError):
-        kinds = {"invalid_params": 2, "method_not_found": 2, "not_found": 4}
-        return kinds.get(error.kind, 5 if error.kind in {"unauthorized", "protected"} else 1)
-    return 1
+        return EXIT_CODE_OF.get(error.kind, FAILED)
+    return FAILED
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import HeadwaterError, SettingsError
+from shared.loading import loading
 from shared.settings import PREFIX, load, nearest, option_of, settings_class, variables_of
 
 MODES = {"demo": "demo", "master": "hub", "worker": "edge"}
@@ -93,7 +94,9 @@ def start(arguments: Sequence[str]) -> int:
     if file:  # For the processes that a demo starts.
         os.environ[f"{PREFIX}CONFIG"] = str(Path(file).absolute())
     module, _, name = RUNNERS[mode].partition(":")
-    code: int = getattr(importlib.import_module(module), name)(settings, greet=True)
+    with loading():
+        run = getattr(importlib.import_module(module), name)
+    code: int = run(settings, greet=True)
     return code
 
 

@@ -58,17 +58,36 @@ class Bell:
     """Wakes a waiting loop; rings while nobody waits are remembered as one."""
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._rang = False
+        self._waiters: list[asyncio.Future[None]] = []
 
     def ring(self) -> None:
         """Wake the waiter now, or let its next wait end at once."""
-        self._event.set()
+        self._rang = True
+        for waiter in self._waiters:
+            _wake(waiter)
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait for a ring, at most `seconds`; returns whether it rang."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        rang = self._event.is_set()
-        self._event.clear()
+        if not self._rang:
+            await self._sleep(seconds)
+        rang, self._rang = self._rang, False
         return rang
+
+    async def _sleep(self, seconds: float | None) -> None:
+        # A plain timer: asyncio.timeout, which ends by a cancellation, costs twice as much.
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _wake, waiter) if seconds is not None else None
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
+            if timer is not None:
+                timer.cancel()
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)

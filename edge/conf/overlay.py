@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
 
 from shared.conf_scope import EDGES
-from shared.conf_table import TABLES, check_together
+from shared.conf_table import PAIRS, TABLES, check_together
 from shared.errors import SettingsError
 from shared.settings import nearest, option_of
 
@@ -21,11 +21,23 @@ def overlay(own: Settings) -> Callable[[Mapping[str, Any]], Settings]:
         _check(wanted)
         values = {key: _read(options[key].read, key, value) for key, value in wanted.items()}
         try:
-            return cast(Settings, replace(cast(Any, own), **values))
+            settings = cast(Settings, replace(cast(Any, own), **values))
+            _check_with_own(settings, wanted)
         except ValueError as error:
             raise SettingsError(str(error)) from error
+        return settings
 
     return settle
+
+
+def _check_with_own(settings: object, wanted: Mapping[str, Any]) -> None:
+    """Raise ValueError for a setting of hubs that contradicts one of the owner, which they do not know.
+
+    Two of the owner that contradict each other are no fault of the hubs.
+    """
+    for pair in PAIRS:
+        if wanted.keys() & set(pair):
+            check_together({key: getattr(settings, key) for key in pair})
 
 
 def _check(wanted: Mapping[str, Any]) -> None:

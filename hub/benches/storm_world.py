@@ -4,94 +4,66 @@ What each hub does with its detector here is what hub.peering.watch and hub.mesh
 a second, probes and asks when the detector says so, and reports what came of it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from heapq import heappop, heappush
 from itertools import pairwise
-from random import Random
 
+from hub.benches.storm_net import Process, StormNet
 from hub.peering.detect_row import Row
-from hub.peering.detect_values import Ask, Failure, Life, PeerState, Probe
+from hub.peering.detect_values import Ask, Failure, Life, PeerState, Probe, Tell
 from hub.peering.detector import Detector
 
 GOSSIP_SECONDS = 1.0
 GOSSIP_SECONDS_MAX = 3.0
-DELAY_SECONDS_MIN, DELAY_SECONDS_MEAN = 0.0003, 0.001
 
 Turn = tuple[float, str, PeerState]
 """When what a hub said of a peer turned, whom that was, and to what."""
 
 
 @dataclass(slots=True)
-class Host:
-    """One hub."""
+class Host(Process):
+    """One life of a hub: its process, and what its detector says."""
 
     detector: Detector
-    is_running: bool = True
-    paused_until: float = 0.0
     next_tick: float = -1.0
     states: dict[str, PeerState] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
+    told: list[Tell] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class StormWorld:
+class StormWorld(StormNet[Host]):
     """The hubs, the network between them, and the time."""
 
-    count: int
-    rng: Random
-    loss: float
-    now: float = 100.0
-    hosts: dict[str, Host] = field(default_factory=dict)
-    cut: frozenset[str] = frozenset()
-    """Hubs that nothing reaches, and from which nothing comes."""
-    _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
-    _order: int = 0
-
     def __post_init__(self) -> None:
-        names = [f"hub-{number}" for number in range(1, self.count + 1)]
-        for name in names:
-            detector = Detector(name, f"{name}.1", 1, self.now)
-            for other in names:
-                detector.expect(other, self.now)
-            self.hosts[name] = Host(detector)
-        for name in names:
-            self._later(self.rng.random() * GOSSIP_SECONDS, name, partial(self._gossip, name))
-            self._settle(name)
+        for name in self.names:
+            self._create(name, 1)
+        for name in self.names:
+            self._begin(name)
 
-    def kill(self, name: str) -> None:
-        """SIGKILL."""
-        self.hosts[name].is_running = False
+    @property
+    def names(self) -> list[str]:
+        """All hubs, also those that are dead."""
+        return [f"hub-{number}" for number in range(1, self.count + 1)]
 
-    def pause(self, name: str, seconds: float) -> None:
-        """SIGSTOP for so long: what arrives waits, and timers fire late."""
-        self.hosts[name].paused_until = self.now + seconds
+    # ---- processes
 
-    # ---- time
+    def _create(self, name: str, incarnation: int) -> None:
+        before = self.hosts.get(name)
+        number = before.number + 1 if before else 1
+        detector = Detector(name, f"{name}.{number}", incarnation, self.now)
+        for other in self.names:
+            detector.expect(other, self.now)
+        self.hosts[name] = Host(number, detector)
 
-    def at(self, seconds: float, act: Callable[[], None]) -> None:
-        """Have something happen from outside in so many seconds."""
-        self._order += 1
-        heappush(self._events, (self.now + seconds, self._order, act))
+    def _begin(self, name: str) -> None:
+        self.later(self.rng.random() * GOSSIP_SECONDS, name, partial(self._gossip, name))
+        self._settle(name)
 
-    def _later(self, seconds: float, name: str, act: Callable[[], None]) -> None:
-        def run() -> None:
-            host = self.hosts[name]
-            if host.is_running and host.paused_until > self.now:
-                self.at(host.paused_until - self.now, run)
-            elif host.is_running:
-                act()
-
-        self.at(seconds, run)
-
-    def run(self, seconds: float) -> None:
-        """Let time pass."""
-        end = self.now + seconds
-        while self._events and self._events[0][0] <= end:
-            self.now, _, act = heappop(self._events)
-            act()
-        self.now = end
+    def restart(self, name: str, incarnation: int) -> None:
+        """Start a hub again, whatever it says its incarnation is."""
+        self._create(name, incarnation)
+        self._begin(name)
 
     # ---- one hub
 
@@ -104,25 +76,30 @@ class StormWorld:
                     self._request(name, peer, timeout, None)
                 case Ask(via, about, timeout):
                     self._ask(name, via, about, timeout)
-        for peer, watch in host.detector.watches.items():
-            if host.states.get(peer) is not watch.state:
-                host.states[peer] = watch.state
-                host.turns.append((self.now, peer, watch.state))
+                case Tell():
+                    host.told.append(action)
+        self._note(host)
         due = host.detector.next_at
         if host.next_tick <= self.now or due < host.next_tick:
             host.next_tick = due
-            self._later(due - self.now, name, lambda: self._tick(name, due))
+            self.later(due - self.now, name, lambda: self._tick(name, due))
 
     def _tick(self, name: str, due: float) -> None:
         if self.hosts[name].next_tick == due:
             self.hosts[name].next_tick = -1.0
             self._settle(name)
 
+    def _note(self, host: Host) -> None:
+        for peer, watch in host.detector.watches.items():
+            if host.states.get(peer) is not watch.state:
+                host.states[peer] = watch.state
+                host.turns.append((self.now, peer, watch.state))
+
     def _gossip(self, name: str) -> None:
         for peer in self.hosts[name].detector.watches:
             row = self.hosts[name].detector.next_row(self.now)
             self._request(name, peer, GOSSIP_SECONDS_MAX, row)
-        self._later(GOSSIP_SECONDS, name, lambda: self._gossip(name))
+        self.later(GOSSIP_SECONDS, name, lambda: self._gossip(name))
 
     # ---- messages
 
@@ -152,11 +129,11 @@ class StormWorld:
                 theirs.take_row(row, name, self.now)
             answer = theirs.next_row(self.now) if row else None
             spoken = answer.life if answer else theirs.next_life()
-            self._send(peer, name, lambda: answered(spoken, answer))
+            self.send(peer, name, lambda: answered(spoken, answer))
             self._settle(peer)
 
-        self._later(timeout, name, lambda: failed(Failure.TIMEOUT))
-        self._send(name, peer, arrive, lambda: failed(Failure.REFUSED))
+        self.later(timeout, name, lambda: failed(Failure.TIMEOUT))
+        self.send(name, peer, arrive, lambda: failed(Failure.REFUSED))
 
     def _ask(self, name: str, via: str, about: str, timeout: float) -> None:
         """Have another hub probe a third one, and report what it says."""
@@ -169,40 +146,28 @@ class StormWorld:
 
         def reply(life: Life | None) -> None:
             if replied_once and replied_once.pop():
-                self._send(via, name, lambda: told(life))
+                self.send(via, name, lambda: told(life))
 
         def arrive() -> None:
             life = self.hosts[about].detector.next_life()
-            self._send(about, via, lambda: reply(life))
+            self.send(about, via, lambda: reply(life))
 
         def probe() -> None:
-            self._later(timeout / 2, via, lambda: reply(None))
-            self._send(via, about, arrive, lambda: reply(None))
+            self.later(timeout / 2, via, lambda: reply(None))
+            self.send(via, about, arrive, lambda: reply(None))
 
-        self._send(name, via, probe)
-
-    def _send(
-        self,
-        start: str,
-        end: str,
-        act: Callable[[], None],
-        refused: Callable[[], None] | None = None,
-    ) -> None:
-        """One message: lost, refused by the machine of a dead hub, or delivered a little later."""
-        delay = DELAY_SECONDS_MIN + self.rng.expovariate(1 / DELAY_SECONDS_MEAN)
-        if self.cut & {start, end} or self.rng.random() < self.loss:
-            return
-        if self.hosts[end].is_running:
-            self._later(delay, end, act)
-        elif refused and self.rng.random() >= self.loss:
-            self._later(2 * delay, start, refused)
+        self.send(name, via, probe)
 
     # ---- what came of it
 
-    def deaths(self) -> int:
-        """How often a hub declared another dead."""
-        turns = (turn for host in self.hosts.values() for turn in host.turns)
-        return sum(state is PeerState.DEAD for _, _, state in turns)
+    def deaths(self) -> list[tuple[str, str]]:
+        """Which hub declared whom dead, in the lives that the hubs have now."""
+        return [
+            (name, peer)
+            for name, host in self.hosts.items()
+            for _, peer, state in host.turns
+            if state is PeerState.DEAD
+        ]
 
     def left_alive(self, hub: str, peer: str, since: float) -> float:
         """How long after `since` a hub called a peer alive for the last time."""
@@ -222,5 +187,5 @@ class StormWorld:
 
     def is_one(self) -> bool:
         """Whether every hub calls every other alive."""
-        states = (w.state for host in self.hosts.values() for w in host.detector.watches.values())
-        return all(state is PeerState.ALIVE for state in states)
+        states = {w.state for host in self.hosts.values() for w in host.detector.watches.values()}
+        return states == {PeerState.ALIVE}

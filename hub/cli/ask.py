@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -29,9 +29,11 @@ class Asker:
         params: Mapping[str, Any] | None = None,
         *,
         timeout_seconds: float = CALL_SECONDS_MAX,
+        keeping: Collection[str] = (),
     ) -> Any:
-        """The result of one call; parameters that are None or empty are left out."""
-        given = {name: value for name, value in (params or {}).items() if _is_given(value)}
+        """The result of one call; parameters that are None or empty are left out, but for `keeping`."""
+        every = (params or {}).items()
+        given = {name: value for name, value in every if name in keeping or _is_given(value)}
 
         async def work(caller: Caller) -> Any:
             return await caller.call(method, given, timeout_seconds=timeout_seconds)

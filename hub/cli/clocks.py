@@ -44,15 +44,18 @@ EDGES = (
 
 
 @click.command("clocks")
-@click.option("--edges", is_flag=True, help="List the edges alone, the worst first.")
+@click.option("--edges", is_flag=True, help="List the edges alone, all of them, the worst first.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @asking
 def clocks(asker: Asker, /, edges: bool, limit: int) -> None:
     """List the clocks of all hubs as one of them measured them, and the edges that are off most."""
-    answer = asker.ask("clock.list", {"limit": limit})
+    whom = {"edges": "all"} if edges else {}
+    answer = asker.ask("clock.list", {"limit": limit, **whom})
     own, worst = answer["own"], answer["edges"]["items"]
     if edges:
         show_list(asker.form, answer, worst, EDGES)
+        if (left_out := answer["edges"]["known"] - len(worst)) > 0:
+            say(f"{left_out:,} more edges; --limit shows up to 1,000")
         finish(answer, len(worst))
         return
     hubs = [{**own, "offset_ms": 0.0, "error_ms": None}, *answer["hubs"]]

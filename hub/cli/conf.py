@@ -95,7 +95,7 @@ def read_labels(written: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-@click.command("cluster")
+@click.command("cluster", short_help="Show what is set for all hubs and for edges.")
 @click.option("--known", is_flag=True, help="Which settings there are, instead of what is set.")
 @asking
 def cluster(asker: Asker, /, known: bool) -> None:
@@ -108,7 +108,7 @@ def cluster(asker: Asker, /, known: bool) -> None:
     finish(answer, len(items))
 
 
-@click.command("set")
+@click.command("set", short_help="Set KEY to VALUE for hubs, or for edges with some labels.")
 @click.argument("key")
 @click.argument("value")
 @_for
@@ -144,7 +144,7 @@ def unset(
     show_list(asker.form, answer, answer["items"], HISTORY_COLUMNS)
 
 
-@click.command("history")
+@click.command("history", short_help="Show who changed what, when, and through which hub.")
 @click.argument("key", required=False)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @asking
@@ -155,7 +155,7 @@ def history(asker: Asker, /, key: str | None, limit: int) -> None:
     finish(answer, len(answer["items"]))
 
 
-@click.command("drift")
+@click.command("drift", short_help="Show which edges do not have what they should have.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @asking
 def drift(asker: Asker, /, limit: int) -> None:
@@ -167,7 +167,7 @@ def drift(asker: Asker, /, limit: int) -> None:
         say(f"there are {answer['more']} more: --limit shows up to 1000")
 
 
-@click.command("node")
+@click.command("node", short_help="Show what one edge should have, and why.")
 @click.argument("node_id", metavar="NODE")
 @asking
 def node(asker: Asker, /, node_id: str) -> None:

@@ -32,7 +32,7 @@ def config() -> None:
     """Look at the settings, and change those of the whole cluster."""
 
 
-@config.command("show")
+@config.command("show", short_help="Show the settings as they would be used here and now.")
 @click.argument("role", type=click.Choice([*ROLES, "all"]), default="all")
 @click.option("--sources", is_flag=True, help="Also say where each value comes from.")
 @click.option(

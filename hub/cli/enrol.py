@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from hub.cli.ask import Asker, asking
-from hub.cli.output import Column, moment, show_list, show_one
+from hub.cli.output import Column, finish, moment, show_list, show_one
 
 REMOVED_COLUMNS = (
     Column("NODE", "node"),
@@ -26,7 +26,7 @@ REMOVED_COLUMNS = (
 @asking
 def register(asker: Asker, /, node_id: str, labels: Sequence[str], role: str) -> None:
     """Expect a machine before it ever comes, or let one back that was removed."""
-    given = {"node": node_id, "labels": _labels(labels), "role": role, "who": _who()}
+    given = {"node": node_id, "labels": read_labels(labels, "--label"), "role": role, "who": _who()}
     answer = asker.ask("node.register", given)
     if asker.form != "table":
         show_one(asker.form, answer)
@@ -34,11 +34,12 @@ def register(asker: Asker, /, node_id: str, labels: Sequence[str], role: str) ->
     click.echo(f"{node_id} belongs to the fleet.")
 
 
-def _labels(words: Sequence[str]) -> dict[str, str]:
+def read_labels(words: Sequence[str], hint: str) -> dict[str, str]:
+    """Labels as KEY=VALUE; raises click.BadParameter about `hint`."""
     pairs = [word.partition("=") for word in words]
     wrong = [name for name, sign, _ in pairs if not sign or not name]
     if wrong:
-        raise click.BadParameter(f"write {wrong[0]!r} as KEY=VALUE", param_hint="--label")
+        raise click.BadParameter(f"write {wrong[0]!r} as KEY=VALUE", param_hint=hint)
     return {name: value for name, _, value in pairs}
 
 
@@ -93,3 +94,4 @@ def removed(asker: Asker, /, limit: int) -> None:
     """List the machines that were removed, and which of them ask to come back."""
     answer = asker.ask("node.removed", {"limit": limit})
     show_list(asker.form, answer, answer["items"], REMOVED_COLUMNS)
+    finish(answer, len(answer["items"]))

@@ -7,18 +7,8 @@ import click
 
 from hub.cli.ask import Asker, asking
 from hub.cli.fleet_words import in_short
-from hub.cli.output import Column, age, finish, percent, say, show_list, show_one, size
-
-NODE_COLUMNS = (
-    Column("NODE", "node_id"),
-    Column("STATE", "state"),
-    Column("SEEN", "age_s", age),
-    Column("CPU", "load.cpu_ratio", percent),
-    Column("MEMORY", "load.memory_ratio", percent),
-    Column("BUFFERED", "buffer.bytes", size),
-    Column("DRAINING", "draining"),
-    Column("SYSTEM", "facts.os"),
-)
+from hub.cli.node_pages import node_filters, show_nodes
+from hub.cli.output import Column, age, finish, moment, say, show_list, show_one, size
 
 HUB_COLUMNS = (
     Column("HUB", "hub_id"),
@@ -47,7 +37,7 @@ def status(asker: Asker, /) -> None:
     click.echo()
     show_one("table", {"fleet": in_short(asker.ask("fleet.summary"))})
     click.echo()
-    show_list("table", answer, answer.get("peers", []), HUB_COLUMNS)
+    show_list("table", answer, [*map(_with_leave, answer.get("peers", []))], HUB_COLUMNS)
 
 
 @click.command()
@@ -56,14 +46,13 @@ def status(asker: Asker, /) -> None:
     is_flag=True,
     help="First let silent machines be offline again, on all hubs, that a brake calls unknown.",
 )
+@node_filters
 @asking
-def nodes(asker: Asker, /, *, end_brake: bool) -> None:
-    """List the machines."""
+def nodes(asker: Asker, /, *, end_brake: bool, limit: int | None, **params: Any) -> None:
+    """List the machines by name, all of them or those with what the flags say."""
     if end_brake:
         _tell_override(asker.ask("fleet.override"))
-    answer = asker.ask("node.list")
-    show_list(asker.form, answer, answer["items"], NODE_COLUMNS)
-    finish(answer, len(answer["items"]))
+    show_nodes(asker, params, limit)
 
 
 def _tell_override(answer: Mapping[str, Any]) -> None:
@@ -92,5 +81,25 @@ def show(asker: Asker, /, node_id: str) -> None:
 def hubs(asker: Asker, /) -> None:
     """List the hubs as one of them sees them."""
     answer = asker.ask("hub.list")
-    show_list(asker.form, answer, answer["items"], HUB_COLUMNS)
+    gone = [_removed_hub(each) for each in answer.get("removed", [])]
+    here = answer["items"] if asker.form != "table" else map(_with_leave, answer["items"])
+    show_list(asker.form, answer, [*here, *gone], HUB_COLUMNS)
     finish(answer, len(answer["items"]))
+
+
+def _with_leave(hub: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A hub as people read it: one that was stopped in order is away, and not avoided."""
+    leave = hub.get("away")
+    if not leave:
+        return hub
+    words = f"{leave['reason']}; it is dead if it is not back at {moment(leave['ends'])}"
+    return {**hub, "state": "away", "error": words}
+
+
+def _removed_hub(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A hub that people have sent away, as a row among the hubs."""
+    urls = ", ".join(told.get("urls", []))
+    error = f"removed through {told['through']}" + (f" ({told['why']})" if told["why"] else "")
+    if urls:
+        error += "; the settings of this hub name it still"
+    return {"hub_id": told["hub"], "state": "removed", "url": urls or None, "error": error}

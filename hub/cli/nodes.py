@@ -14,6 +14,9 @@ COMMANDS = {
     "register": ("hub.cli.enrol:register", "Expect a machine, or let a removed one back."),
     "remove": ("hub.cli.enrol:remove", "Take a machine out of the fleet, on all hubs."),
     "removed": ("hub.cli.enrol:removed", "List the machines that were removed."),
+    "label": ("hub.cli.intent:label", "Give a machine labels, or take them away."),
+    "drain": ("hub.cli.intent:drain", "Give a machine no new work."),
+    "undrain": ("hub.cli.intent:undrain", "Let a machine take new work again."),
     "set-role": ("hub.cli.enrol:set_role", "Give a machine a role."),
     "set-checks": ("hub.cli.uptime:set_checks", "Give a machine the checks of a JSON file."),
 }

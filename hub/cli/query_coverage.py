@@ -36,7 +36,8 @@ def coverage_lines(coverage: Mapping[str, Any]) -> Iterator[str]:
             f"hubs are apart for {age(split['age_s'])}: only {', '.join(split['island'])} of"
             f" {', '.join(split['configured'])} answer here ({split['side']})"
         )
-    yield from _behind(coverage.get("behind") or ())
+    behind = coverage.get("behind") or ()
+    yield from _behind(behind, coverage.get("behind_nodes") or len(behind))
     yield from _index(coverage.get("index") or {})
     if coverage.get("damaged_chunks"):
         yield f"{coverage['damaged_chunks']:,} damaged chunks are not yet fetched from another hub"
@@ -54,14 +55,14 @@ def _until(coverage: Mapping[str, Any]) -> str:
     return f"complete until {moment(until)}{where}"
 
 
-def _behind(nodes: Any) -> Iterator[str]:
+def _behind(nodes: Any, count: int) -> Iterator[str]:
     for node in nodes[:NODES_NAMED_MAX]:
         known = node.get("age_s") is not None
         by = f"is behind by {age(node['age_s'])}" if known else "was never heard of"
         holds = f"{node.get('chunks', 0):,} chunks, {node.get('records', 0):,} records to come"
         yield f"{node['node']} ({node.get('state', 'unknown')}) {by}: {holds}"
-    if len(nodes) > NODES_NAMED_MAX:
-        yield f"{len(nodes) - NODES_NAMED_MAX:,} more nodes are behind"
+    if count > NODES_NAMED_MAX:
+        yield f"{count - NODES_NAMED_MAX:,} more nodes are behind"
 
 
 def _index(index: Mapping[str, Any]) -> Iterator[str]:

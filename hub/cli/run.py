@@ -15,6 +15,7 @@ from shared.address import Address, as_seen_here, is_loopback, parse_address
 from shared.errors import SettingsError, Unavailable
 from shared.folder import find_cluster_key, make_cluster_key, prepare_folder
 from shared.greeting import greet_when_ready, login_url, screen, wants_colours
+from shared.loading import loading
 from shared.options import settings_flags
 from shared.pidfile import PidFile
 from shared.settings import load
@@ -30,7 +31,8 @@ def run(config: Path | None, **flags: object) -> None:
 
 def run_hub(settings: HubSettings, *, greet: bool) -> int:
     """Run a hub until it is told to stop; returns its exit code. Raises SettingsError."""
-    from hub.app import run as run_app  # Late: it loads the whole hub.
+    with loading():
+        from hub.app import run as run_app  # Late: it loads the whole hub.
 
     settings = replace(settings, data=settings.data.absolute())
     prepare_folder(settings.data)

@@ -20,6 +20,7 @@ from hub.cli.output import (
     show_one,
 )
 from shared.errors import BadInput
+from shared.terminal import safe
 
 FAILED = 1
 SIGNS: Mapping[str, str] = {"offline": "x", "degraded": "-", "healthy": "|", "unknown": "."}
@@ -53,6 +54,13 @@ def bars(value: Any) -> str:
 def _sign(seconds: Sequence[float]) -> str:
     of_kind = dict(zip(KINDS, seconds, strict=False))
     return next((sign for kind, sign in SIGNS.items() if of_kind.get(kind)), " ")
+
+
+def counted(value: Any) -> str:
+    """How many are in each state."""
+    if not isinstance(value, Mapping):
+        return "-"
+    return ", ".join(f"{count} {state}" for state, count in value.items()) or "-"
 
 
 UPTIME_COLUMNS = (
@@ -99,7 +107,7 @@ LABEL_COLUMNS = (
     Column("LABEL", "label"),
     Column("VALUE", "value"),
     Column("NODES", "nodes"),
-    Column("STATES", "states"),
+    Column("STATES", "states", counted),
 )
 
 
@@ -197,7 +205,12 @@ def set_checks(asker: Asker, /, node_id: str, file: Any) -> None:
         raise BadInput(f"the checks are not JSON: {error}") from error
     if not isinstance(checks, list):
         raise BadInput("the checks must be a list")
-    show_one(asker.form, asker.ask("node.setChecks", {"node": node_id, "checks": checks}))
+    answer = asker.ask("node.setChecks", {"node": node_id, "checks": checks})
+    if asker.form != "table":
+        show_one(asker.form, answer)
+        return
+    names = ", ".join(each["name"] for each in answer["checks"])
+    click.echo(safe(f"{node_id} has the checks {names}." if names else f"{node_id} has no checks."))
 
 
 @click.command("summary")

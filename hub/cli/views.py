@@ -13,7 +13,7 @@ VIEW_COLUMNS = (
     Column("HUB", "hub"),
     Column("HEARD", "age_s", age),
     Column("NODES", "nodes"),
-    Column("EQUAL", "nodes_equal"),
+    Column("EQUAL", "equal"),
     Column("HUBS", "said"),
     Column("STATES", "counted"),
 )
@@ -84,7 +84,8 @@ def views(asker: Asker, /, hub_id: str | None, bucket: int | None) -> None:
 def _view(view: Mapping[str, Any]) -> dict[str, Any]:
     said = [f"{hub} {belief['state']}" for hub, belief in view["hubs"].items()]
     counted = [f"{count} {state}" for state, count in view["states"].items()]
-    return {**view, "said": said, "counted": counted}
+    equal = plain(view["nodes_equal"]) if view["fresh"] else "not known"
+    return {**view, "said": said, "counted": counted, "equal": equal}
 
 
 def _difference(held: Mapping[str, Any]) -> str:
@@ -94,7 +95,7 @@ def _difference(held: Mapping[str, Any]) -> str:
     when = f"for {age(held['since_s'])} ({held['rounds']} rounds)"
     if held["about"] == "nodes":
         return f"nodes: this hub and {held['subject']} {word} {when} in {held['buckets_total']} buckets"
-    said = ", ".join(f"{by} says {belief['state']}" for by, belief in held["by"].items())
+    said = ", ".join(f"{by} says {words}" for by, words in held["says"].items())
     return f"hub {held['subject']}: hubs {word} {when}: {said}"
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from hub.cli.ask import Asker, asking
-from hub.cli.output import Column, finish, say, show_list, show_one
+from hub.cli.list_pages import ListQuestion, show_whole_list
+from hub.cli.output import Column, say, show_one
+from hub.rest_pages import ITEMS_MAX
 
 ANSWER_SECONDS_EXTRA = 10.0  # The hub answers a little after the wait that it was asked for.
 
@@ -23,12 +25,13 @@ VM_COLUMNS = (
 
 @click.command()
 @click.option("--node", help="Only those on this node.")
+@click.option("--text", default="", help="Only with this in name, id, node, status or image.")
+@click.option("--limit", type=click.IntRange(1, ITEMS_MAX), help="About so many.  [default: all]")
+@click.option("--after", "--cursor", "cursor", default="", help="Go on after this machine.")
 @asking
-def vms(asker: Asker, /, node: str | None) -> None:
-    """List the virtual machines and sandboxes."""
-    answer = asker.ask("vm.list", {"node": node})
-    show_list(asker.form, answer, answer["items"], VM_COLUMNS)
-    finish(answer, len(answer["items"]))
+def vms(asker: Asker, /, limit: int | None, **params: Any) -> None:
+    """List the virtual machines and sandboxes, by node and name."""
+    show_whole_list(asker, ListQuestion("vm.list", params, VM_COLUMNS, limit, "VMs"))
 
 
 @click.group()

@@ -59,8 +59,11 @@ class ConfBook:
     witness: Callable[[Stamp], None]
     versions: Versions = field(default_factory=Versions)
     changes: int = 0
+    written: int = 0  # By people, through this hub, since it started.
     counters: Counter[str] = field(default_factory=Counter)
     parked: list[Parked] = field(default_factory=list)
+    met: Callable[[Entry, Entry], None] = lambda mine, theirs: None
+    """Told of what is in force here and what a peer tells for the same place, before they are joined."""
     _changed: OrderedDict[Name, int] = field(default_factory=OrderedDict)
     _standings: dict[str, Standing] = field(default_factory=dict)
     _unsaved: dict[Name, None] = field(default_factory=dict)
@@ -178,6 +181,9 @@ class ConfBook:
             self.parked.append(Parked(hub_id, str(error), repr(value)[:PARKED_LENGTH_MAX]))
             del self.parked[:-PARKED_MAX]
             return []
+        held = self.versions.current.get(entry.place)
+        if held is not None and held != entry:
+            self.met(held, entry)
         return [entry] if self.add(entry) else []
 
     def _check_hard_room(self, entry: Entry) -> None:

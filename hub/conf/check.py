@@ -16,12 +16,10 @@ from hub.conf.scope_index import ScopeIndex, Signature
 from shared.beat import check_json
 from shared.conf import VALUE_BYTES_MAX, Entry, canonical
 from shared.conf_scope import EDGES, HUBS, NODE, Scope, read_scope, scope_of
-from shared.conf_table import TABLES, check_together
+from shared.conf_table import PAIRS, TABLES, check_together
 from shared.errors import BadInput
 
-TOGETHER = frozenset(
-    {"buffer_floors", "buffer_ceilings", "scrape_seconds", "scrape_timeout_seconds"}
-)
+TOGETHER = frozenset(chain.from_iterable(PAIRS))
 """The keys that can contradict each other; only their scopes are tried together."""
 
 KINDS_TRIED_MAX = 5000  # Kinds of edges; beyond them edges check for themselves.

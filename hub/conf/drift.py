@@ -5,7 +5,7 @@ at their groups, and a heartbeat that says nothing new costs one look-up.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import nsmallest
@@ -17,6 +17,8 @@ from hub.describe import time_of_ms
 from shared.conf_report import Report
 
 ERROR_LENGTH_MAX = 500
+LOOKED_AT_ONCE = 500
+"""Some five milliseconds: a hub that stands still for long counts as dead."""
 
 
 class DriftState(StrEnum):
@@ -32,6 +34,14 @@ class DriftState(StrEnum):
 WORST = (DriftState.REFUSED, DriftState.BEHIND, DriftState.WAITING)
 
 Tell = Callable[[str, Mapping[str, Any]], None]
+
+WAIT_MS = 60_000
+"""For so long a refusal may wait for a hub that speaks for the edge: one that dies is dead by then."""
+
+
+def _always(node_id: str) -> bool:
+    """This hub speaks for every edge."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +92,21 @@ def judge(wanted: str, report: Report) -> DriftState:
 @dataclass(slots=True)
 class Drift:
     """What every edge that was heard said last. `tell` gets conf.refused_by_edge when the first edge
-    refuses a set, and conf.refusal_over when the last one does so no more."""
+    refuses a set, and conf.refusal_over when the last one does so no more.
+
+    Of all hubs that hear an edge, only the one that speaks for it tells; call `look` now and then, for
+    it may be known only later which hub that is.
+    """
 
     resolver: Resolver
     tell: Tell
+    speaks_for: Callable[[str], bool] = _always
     _members: dict[Group, tuple[Group, dict[str, int]]] = field(default_factory=dict)
     _group_of: dict[str, Group] = field(default_factory=dict)
     _refusing: Counter[str] = field(default_factory=Counter)
+    _told: set[str] = field(default_factory=set)
+    _untold: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Refusals for which other hubs seem to speak: the set, the edge, and since when (Unix ms)."""
 
     def note(self, node_id: str, labels: Mapping[str, str], report: Report, now_ms: int) -> None:
         """Take in what a heartbeat said."""
@@ -97,7 +115,7 @@ class Drift:
             return
         group = Group(dict(labels), report)
         if report.refused and (held is None or held.report.refused != report.refused):
-            self._begin_refusal(node_id, report)
+            self._begin_refusal(node_id, report, now_ms)
         self._leave(node_id, report.refused)
         shared, members = self._members.setdefault(group, (group, {}))
         self._group_of[node_id] = shared  # Equal groups of many edges are one object.
@@ -107,11 +125,29 @@ class Drift:
         """Drop an edge that was removed."""
         self._leave(node_id, "")
 
-    def _begin_refusal(self, node_id: str, report: Report) -> None:
+    def _begin_refusal(self, node_id: str, report: Report, now_ms: int) -> None:
         self._refusing[report.refused] += 1
-        if self._refusing[report.refused] == 1:
+        if self.speaks_for(node_id):
+            self._tell_refusal(node_id, report)
+        elif report.refused not in self._told and len(self._untold) < LOOKED_AT_ONCE:
+            self._untold[report.refused, node_id] = now_ms
+
+    def _tell_refusal(self, node_id: str, report: Report) -> None:
+        if report.refused not in self._told:
+            self._told.add(report.refused)
             facts = {"hash": report.refused, "edge": node_id, "error": report.error}
             self.tell("conf.refused_by_edge", facts)
+
+    def look(self, now_ms: int) -> None:
+        """Tell of new refusals for which this hub speaks meanwhile."""
+        for (refused, node_id), began_ms in list(self._untold.items()):
+            report = self.of_node(node_id)
+            is_over = report is None or report.refused != refused
+            if not is_over and report is not None and self.speaks_for(node_id):
+                self._tell_refusal(node_id, report)
+                is_over = True
+            if is_over or now_ms - began_ms > WAIT_MS:
+                del self._untold[refused, node_id]
 
     def _leave(self, node_id: str, refused_now: str) -> None:
         held = self._group_of.pop(node_id, None)
@@ -129,40 +165,25 @@ class Drift:
         self._refusing[refused] -= 1
         if self._refusing[refused] == 0:
             del self._refusing[refused]
-            self.tell("conf.refusal_over", {"hash": refused})
+            if refused in self._told:
+                self._told.discard(refused)
+                self.tell("conf.refusal_over", {"hash": refused})
 
     def survey(self, limit: int) -> Survey:
         """How many edges stand how, and at most `limit` of those that have not what they should."""
-        # Those that some scope names are judged one by one: what fits their labels is not all.
-        named = [node for node in self.resolver.named_nodes if node in self._group_of]
-        counts = Counter[str]({str(state): 0 for state in DriftState})
-        drifting: list[Drifting] = []
-        for node in named:
-            group = self._group_of[node]
-            one = self._one(node, group, self.resolver.wanted(node, group.labels).hash)
-            counts[one.state] += 1
-            drifting.append(one)
-        self._survey_groups(frozenset(named), limit, counts, drifting)
-        bad = (each for each in drifting if each.state in WORST)
-        worst = nsmallest(limit, bad, key=lambda each: each.badness)
-        return Survey({"nodes": len(self._group_of), **counts}, worst)
+        surveyor = Surveyor(self, limit)
+        for _ in surveyor.steps():
+            pass
+        return surveyor.survey
 
-    def _survey_groups(
-        self, named: frozenset[str], limit: int, counts: Counter[str], drifting: list[Drifting]
-    ) -> None:
-        named_in = Counter(self._group_of[node] for node in named)
-        for group, members in self._members.values():
-            wanted = self.resolver.wanted("", group.labels).hash
-            state = judge(wanted, group.report)
-            counts[state] += len(members) - (named_in[group] if named_in else 0)
-            if state in WORST:
-                # Within a group, those that came first drift longest.
-                first = islice((node for node in members if node not in named), limit)
-                drifting += [self._one(node, group, wanted) for node in first]
+    def groups(self) -> Iterable[tuple[Group, Mapping[str, int]]]:
+        """The groups with their edges, and since when each is in it (Unix ms)."""
+        return self._members.values()
 
-    def _one(self, node_id: str, group: Group, wanted: str) -> Drifting:
-        since_ms = max(self._members[group][1][node_id], self.resolver.since_ms(wanted))
-        return Drifting(judge(wanted, group.report), since_ms, node_id, wanted, group.report)
+    def group_of(self, node_id: str) -> tuple[Group | None, Mapping[str, int]]:
+        """The group of an edge with all that are in it; None for one that said nothing."""
+        group = self._group_of.get(node_id)
+        return (None, {}) if group is None else self._members[group]
 
     @property
     def nodes(self) -> list[str]:
@@ -175,9 +196,72 @@ class Drift:
         return group.report if group else None
 
 
-def describe_drift(drift: Drift, limit: int) -> dict[str, Any]:
+@dataclass(slots=True)
+class Surveyor:
+    """Looks at all groups, in steps: with labels of their own, 100,000 edges are as many groups. An
+    edge that says something new between two steps may be left out of the counts, or counted twice."""
+
+    drift: Drift
+    limit: int
+    _counts: Counter[str] = field(default_factory=Counter)
+    _drifting: list[Drifting] = field(default_factory=list)
+
+    def steps(self) -> Iterator[None]:
+        """Look at some edges after another."""
+        groups = list(self.drift.groups())
+        named = self._look_at_named()
+        work = 0
+        for group, members in groups:
+            work += self._look_at(group, members, named)
+            if work >= LOOKED_AT_ONCE:
+                self._drifting, work = self._worst(), 0
+                yield
+
+    def _look_at_named(self) -> frozenset[str]:
+        """Those that some scope names are judged one by one: what fits their labels is not all."""
+        drift, resolver = self.drift, self.drift.resolver
+        found = set[str]()
+        for node in resolver.named_nodes:
+            group, members = drift.group_of(node)
+            if group is not None:
+                found.add(node)
+                wanted = resolver.wanted(node, group.labels).hash
+                self._count(self._one(node, group, members, wanted))
+        return frozenset(found)
+
+    def _count(self, one: Drifting) -> None:
+        self._counts[one.state] += 1
+        if one.state in WORST:
+            self._drifting.append(one)
+
+    def _look_at(self, group: Group, members: Mapping[str, int], named: frozenset[str]) -> int:
+        """Count a group, and note its first ones; returns how much work that was."""
+        wanted = self.drift.resolver.wanted("", group.labels).hash
+        state = judge(wanted, group.report)
+        self._counts[state] += len(members) - len(members.keys() & named if named else ())
+        if state not in WORST:
+            return 1
+        # Within a group, those that came first drift longest.
+        first = list(islice((node for node in members if node not in named), self.limit))
+        self._drifting += [self._one(node, group, members, wanted) for node in first]
+        return 1 + len(first)
+
+    def _one(self, node_id: str, group: Group, members: Mapping[str, int], wanted: str) -> Drifting:
+        since_ms = max(members[node_id], self.drift.resolver.since_ms(wanted))
+        return Drifting(judge(wanted, group.report), since_ms, node_id, wanted, group.report)
+
+    def _worst(self) -> list[Drifting]:
+        return nsmallest(self.limit, self._drifting, key=lambda each: each.badness)
+
+    @property
+    def survey(self) -> Survey:
+        """What was found."""
+        counts = {str(state): self._counts[state] for state in DriftState}
+        return Survey({"nodes": self._counts.total(), **counts}, self._worst())
+
+
+def describe_drift(survey: Survey) -> dict[str, Any]:
     """How edges stand, in figures, and the worst of them."""
-    survey = drift.survey(limit)
     drifting = sum(survey.totals[state] for state in WORST)
     items = [describe_one(each) for each in survey.worst]
     return {"totals": survey.totals, "items": items, "more": drifting - len(items)}

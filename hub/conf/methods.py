@@ -13,7 +13,7 @@ from hub import params
 from hub.conf.book import ConfBook, Unsaved
 from hub.conf.check import Change, check_edges, scope_for, sound_values
 from hub.conf.describe import describe_book, describe_entry, describe_sources
-from hub.conf.drift import Drift, describe_drift, judge
+from hub.conf.drift import Drift, Surveyor, describe_drift, judge
 from hub.conf.params import ConfDrift, ConfHistory, SetConf, UnsetConf
 from hub.conf.resolve import Resolver
 from hub.conf.section import Section
@@ -21,6 +21,7 @@ from shared.conf import Entry, Request, check_stamp, write_document
 from shared.conf_report import Report, Wanted
 from shared.conf_scope import NODE
 from shared.errors import BadInput, RpcError
+from shared.label_name import check_label_names
 from shared.stamp import Stamp
 
 REQUEST_BYTES_MAX = 4096
@@ -76,6 +77,7 @@ class ConfMethods:
         author."""
         asked = params.read(SetConf, raw)
         with _as_refusal():
+            check_label_names(asked.labels)
             scope = scope_for(asked.settings, asked.whom, asked.labels)
             change = Change(scope, sound_values(scope, asked.settings))
         return await self._write(change, asked.author)
@@ -102,6 +104,7 @@ class ConfMethods:
             await self.around.save(Unsaved(entries, []))
             for entry in entries:
                 self.book.add(entry)
+            self.book.written += len(entries)
         self.around.changed()
         return {"hash": self.book.versions.hash, "items": list(map(describe_entry, entries))}
 
@@ -142,7 +145,10 @@ class ConfMethods:
     async def show_drift(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Which edges have not the settings that they should have, the worst first: limit."""
         asked = params.read(ConfDrift, raw)
-        return describe_drift(self.drift, asked.limit)
+        surveyor = Surveyor(self.drift, asked.limit)
+        for _ in surveyor.steps():
+            await asyncio.sleep(0)
+        return describe_drift(surveyor.survey)
 
     async def effective(self, raw: dict[str, Any]) -> dict[str, Any]:
         """What one edge should have, where each setting comes from, and what it has applied: node."""

@@ -6,7 +6,8 @@ from msgspec import Meta, Struct, field
 
 from hub.params import Name
 from shared.conf_report import Key
-from shared.conf_scope import LABEL_NAME_LENGTH_MAX, LABEL_VALUE_LENGTH_MAX, LABELS_MAX
+from shared.conf_scope import LABEL_VALUE_LENGTH_MAX, LABELS_MAX
+from shared.label_name import LABEL_NAME_LENGTH_MAX
 
 Labels = Annotated[
     dict[

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 1.0
 FORGET_SECONDS = 60.0
+LOOK_SECONDS = 1.0
 
 _wishes = msgspec.json.Decoder(Wish)
 
@@ -82,12 +83,12 @@ class ConfPart:
     def __post_init__(self) -> None:
         ground = self.ground
         wall_ms, tell = ground.runtime.wall_ms, ground.report
-        book = ConfBook(ground.instance, self._witness)
+        book = ConfBook(ground.instance, self._witness, met=ground.mesh.witness.told_setting)
         resolver = Resolver(book, wall_ms)
         around = Around(
             ground.stamp, wall_ms, self.labels_of, self._nodes, self._write, self._changed, tell
         )
-        self.conf = ConfMethods(book, resolver, Drift(resolver, tell), around)
+        self.conf = ConfMethods(book, resolver, Drift(resolver, tell, self._speaks_for), around)
         setters = setters_of(ground.keeper, ground.crowd)
         self.applier = HubApplier(own_settings(ground.config), setters, tell)
 
@@ -124,6 +125,7 @@ class ConfPart:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(repeat("saving settings", self.save, rng))
             tasks.create_task(repeat("forgetting removed nodes", self.forget, rng))
+            tasks.create_task(repeat("telling of refused settings", self.look, rng))
 
     async def close(self) -> None:
         """Write what is not on disk yet."""
@@ -147,6 +149,14 @@ class ConfPart:
         labels = self.labels_of(node_id)
         return None if labels is None else self.conf.hear(node_id, labels, report)
 
+    def _speaks_for(self, node_id: str) -> bool:
+        return self.ground.registry.cares_for(node_id)
+
+    async def look(self) -> float:
+        """Tell of refusals for which this hub speaks since a moment ago."""
+        self.conf.drift.look(self.ground.runtime.wall_ms())
+        return LOOK_SECONDS
+
     async def give(self, request: Request) -> Response:
         """POST /edge/config: the settings of the edge that asks."""
         body = await read_body(request, REQUEST_BYTES_MAX)
@@ -169,6 +179,7 @@ class ConfPart:
     # ---- changes
 
     def _changed(self) -> None:
+        self.ground.counters["settings_written"] = self.conf.book.written
         self.applier.refresh(self.conf.resolver.hub_settings)
         self.ground.mesh.tell_soon()
 

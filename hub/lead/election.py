@@ -19,7 +19,13 @@ from hub.lead.model import (
 )
 from hub.lead.spoken import Spoken
 from hub.lead.standing import Standing
-from hub.lead.voting import Promise, changed_members, is_absurd, vote_refusal
+from hub.lead.voting import (
+    Promise,
+    changed_members,
+    is_absurd,
+    no_successor,
+    vote_refusal,
+)
 from shared.errors import Refused
 
 
@@ -126,8 +132,7 @@ class Election(Spoken):
             followers, key=lambda hub: (self._backing.answered[hub], hub), default=""
         )
         if chosen not in followers:
-            who = f"{chosen} does not follow" if chosen else "no other hub follows"
-            raise Refused(f"{who} now, so nobody could take over: try again in a second")
+            raise Refused(no_successor(chosen, self.hub_id, self.members))
         self._stop(now, f"handed over to {chosen}")
         self._stand_at = now + 2 * self._timing.timeout_seconds_max
         self._send(chosen, "take-over", self.term, now)

@@ -81,7 +81,8 @@ def _judge(name: str, status: int, output: bytes) -> None:
     if text:
         log.info("hook %s said: %s", name, text)
     if status != 0:
-        raise HookFailed(f"{name} ended with status {status}: {text[-200:]}")
+        said = f": {text[-200:]}" if text else " and said nothing"
+        raise HookFailed(f"{name} ended with status {status}{said}")
 
 
 async def _end_group(process: Process) -> None:

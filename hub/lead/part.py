@@ -22,7 +22,7 @@ from hub.lead.states import states_of
 from hub.lead.static import StaticLeadership
 from hub.lead.static_leader import StaticLeader
 from hub.lead.voice import LeadVoice
-from hub.lead.voting import difference, first_ballot
+from hub.lead.voting import difference, first_ballot, last_own_term
 from hub.params import Nothing, read
 from hub.peering.sections import Section
 from hub.rpc import Handler, Method
@@ -49,8 +49,10 @@ class LeadPart:
         hooks: Hooks,
         stopping: asyncio.Event,
         check_admitted: Callable[[str], None],
+        term_before: int,
     ) -> None:
         self.leadership, self.mode = leadership, mode
+        self._term_before = term_before  # What this hub may have begun in an earlier life.
         self._voice, self._hooks, self._stopping = voice, hooks, stopping
         clock = asyncio.get_running_loop().time
         self.lease = LeaderLease(leadership, clock, is_exclusive=mode is Mode.QUORUM)
@@ -84,7 +86,7 @@ class LeadPart:
 
     async def run(self) -> None:
         """Take part until cancelled. A hub that stops on purpose hands over first, in bounded time."""
-        self._voice.begin(self.leadership.term, self.mode)
+        self._voice.begin(self._term_before, self.mode)
         loops = [asyncio.create_task(self._hooks.run())]
         if self.mode is not Mode.NONE:
             loops.append(asyncio.create_task(self.leadership.run()))
@@ -134,7 +136,8 @@ def build(ground: Ground) -> LeadPart:
     hooks = Hooks(_hooks(ground), voice, ground.runtime.rng)
     voice.give(hooks)
     check = ground.mesh.check_admitted
-    part = LeadPart(leadership, mode, voice, hooks, ground.stopping, check)
+    before = last_own_term(ballot, ground.hub_id) if mode is Mode.QUORUM else ballot.term
+    part = LeadPart(leadership, mode, voice, hooks, ground.stopping, check, before)
     ground.in_status["lead"] = part.describe
     return part
 

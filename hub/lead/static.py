@@ -36,14 +36,14 @@ class StaticLeadership:
         self.hub_id = hub_id
         self.leader = ""
         self.term = fence  # Never changes: a lowest id is no proof that would fence anybody off.
-        self._mode = mode
+        self.mode = mode
         self._is_alone = set(hubs) == {hub_id}
         self._alive_since: dict[str, float] = {}
         self._reason = "no hub is up and stable yet"
 
     def look(self, now: float, states: Mapping[str, HubState]) -> list[Tell]:
         """Take in the state of all hubs, the own among them; tells what has changed."""
-        if self._mode is Mode.NONE:
+        if self.mode is Mode.NONE:
             return []
         for hub in set(self._alive_since) - set(states):
             del self._alive_since[hub]
@@ -82,7 +82,7 @@ class StaticLeadership:
         facts = {
             "hub": self.hub_id,
             "term": self.term,
-            "mode": str(self._mode),
+            "mode": str(self.mode),
             "state": self._state,
             "leader": self.leader,
             "reason": reason,
@@ -99,9 +99,9 @@ class StaticLeadership:
 
     def describe(self, now: float) -> dict[str, Any]:
         """The standing for people, as JSON values."""
-        is_static = self._mode is Mode.STATIC
+        is_static = self.mode is Mode.STATIC
         return {
-            "mode": str(self._mode),
+            "mode": str(self.mode),
             "hub": self.hub_id,
             "state": self._state,
             "term": self.term,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hub.lead.mode import Mode
 from hub.lead.model import Tell
 from hub.lead.static import HubState, StaticLeadership
 from shared.errors import Refused
@@ -45,7 +46,9 @@ class StaticLeader:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def step_down(self, target: str = "") -> None:
-        """Refused: the lowest id leads, whoever wishes otherwise."""
+        """Refused: the lowest id leads, whoever wishes otherwise, or nobody does."""
+        if self.machine.mode is Mode.NONE:
+            raise Refused("leader = none: nobody leads, so nobody can hand over")
         raise Refused("only leader = quorum can hand over; otherwise stop the hub that leads")
 
     async def wait_for_leader(self, after_term: int) -> str:

@@ -55,6 +55,21 @@ def is_absurd(ask_term: int, ballot: Ballot) -> bool:
     return ask_term > ballot.term + TERM_JUMP_MAX
 
 
+def no_successor(wanted: str, leader: str, members: Members) -> str:
+    """Why `wanted`, or anybody when it is empty, cannot take over from `leader` now."""
+    if wanted == leader:
+        return f"{leader} leads already"
+    if wanted and wanted not in members.hubs:
+        return f"no hub that votes is called {wanted}: they are {', '.join(members.hubs)}"
+    who = f"{wanted} does not follow" if wanted else "no other hub follows"
+    return f"{who} now, so nobody could take over: try again in a second"
+
+
+def last_own_term(ballot: Ballot, hub_id: str) -> int:
+    """The latest term that this hub can have led: not that of a vote for another hub, or of none."""
+    return ballot.term if ballot.vote == hub_id else max(ballot.term - 1, 0)
+
+
 def first_ballot(stored: Ballot | None, hubs: Sequence[str]) -> Ballot:
     """The ballot to start with: the stored one; the hubs of the settings only until a leader was
     heard, since later the members change by an explicit step alone."""

@@ -43,6 +43,8 @@ class Adoption:
     _todo: list[str] = field(default_factory=list)
     _moved: Counter[tuple[str, str]] = field(default_factory=Counter)
     _began_at: float = 0.0
+    _untold: dict[str, Any] | None = None
+    """The beginning that is told with the first duty that moves: often none does in a small fleet."""
 
     def holder(self, name: str) -> str:
         """The hub that cares for a name now; raises BadInput before any hub stands."""
@@ -76,8 +78,8 @@ class Adoption:
             return
         self._close(now)
         self._todo, self._began_at = list(self._holder), now
-        facts = {"lost": ", ".join(lost), "back": ", ".join(back), "names": len(self._todo)}
-        self.tell("adoption.begin", facts)
+        names = len(self._todo)
+        self._untold = {"lost": ", ".join(lost), "back": ", ".join(back), "names": names}
 
     @property
     def is_settled(self) -> bool:
@@ -96,6 +98,9 @@ class Adoption:
             if old is not None and (new := duty_of(name, self.standing)) != old:
                 self._holder[name] = new
                 moves.append((name, old, new))
+        if moves and self._untold is not None:
+            self.tell("adoption.begin", self._untold)
+            self._untold = None
         self.budget.spend(len(moves), now)
         self._moved.update((old, new) for _, old, new in moves)
         if self._moved and not self._todo:

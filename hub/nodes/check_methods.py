@@ -1,7 +1,8 @@
 """The RPC methods about checks, history and uptime of nodes, and the summary of the fleet."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,9 +31,16 @@ from hub.nodes.check_rules import CHECKS, CHECKS_MAX, read_checks
 from hub.nodes.checks import Checks
 from hub.nodes.history import Told, last_words
 from hub.nodes.history_share import HistoryShare
-from hub.nodes.summary import NodeGist, summarize
+from hub.nodes.summary import NodeGist, Sums
 from hub.nodes.uptime import SCALES, Bucket, total
-from hub.nodes.uptime_reads import HISTORY_KEPT_MS, Moment, bars_of_nodes, history_of, worst_nodes
+from hub.nodes.uptime_reads import (
+    CONSIDERED_MAX,
+    HISTORY_KEPT_MS,
+    Moment,
+    bars_of_nodes,
+    history_of,
+    worst_nodes,
+)
 from hub.params import read
 from hub.query.times import parse_time
 from hub.store.check_time_table import COARSE_MS, FINE_MS, CheckTime, check_times
@@ -55,7 +63,7 @@ class CheckMethods:
     checks: Checks
     share: HistoryShare
     runtime: Runtime
-    gists: Callable[[], Awaitable[Sequence[NodeGist]]]
+    gists: Callable[[], AsyncIterator[NodeGist]]
     names: Callable[[], Sequence[str]]
     gist: Callable[[str], NodeGist | None]
     query: Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
@@ -172,9 +180,12 @@ class CheckMethods:
         """The bars of many nodes, by name, a page at a time."""
         wanted, moment = read(ListUptimes, raw), self._moment()
         scale, needle = SCALES[wanted.scale], wanted.text.lower()
-        names = [name for name in self.names() if needle in name.lower()]
-        later = [name for name in names if name > max(wanted.after, wanted.cursor)]
-        gists = {name: gist for name in later[: wanted.limit] if (gist := self.gist(name))}
+        names = self.names()
+        if needle:
+            names = [name for name in names if needle in name.lower()]
+        begin = bisect_right(names, max(wanted.after, wanted.cursor))
+        later = names[begin : begin + wanted.limit]
+        gists = {name: gist for name in later if (gist := self.gist(name))}
         page = list(gists)
         found = await self.query(lambda db: bars_of_nodes(db, page, scale, moment))
         items = [
@@ -193,17 +204,20 @@ class CheckMethods:
             "parts": ["healthy_s", "degraded_s", "offline_s", "unknown_s"],
             "items": items,
             "nodes": len(names),
-            "cursor": page[-1] if len(later) > len(page) else None,
+            "cursor": later[-1] if begin + len(later) < len(names) else None,
         }
 
     async def fleet_summary(self, raw: dict[str, Any]) -> dict[str, Any]:
         """The fleet in a few numbers."""
         wanted, moment = read(ShowSummary, raw), self._moment()
-        gists = await self.gists()
-        bad = [each.node_id for each in gists if each.state != "online" or each.failing]
-        present, scale = frozenset(each.node_id for each in gists), SCALES[wanted.scale]
+        sums, bad = Sums(), list[str]()
+        async for gist in self.gists():
+            sums.add(gist)
+            if len(bad) < CONSIDERED_MAX and (gist.state != "online" or gist.failing):
+                bad.append(gist.node_id)
+        present, scale = frozenset(self.names()), SCALES[wanted.scale]
         found, weighed = await self.query(lambda db: worst_nodes(db, bad, present, scale, moment))
         worst = [{"node": node, **describe_parts(parts)} for node, parts in found[:WORST_MAX]]
         uptime = {"scale": scale.name, "weighed": weighed, "worst": worst}
-        counted = await self.runtime.offload(partial(summarize, gists, wanted.labels))
+        counted = await self.runtime.offload(partial(sums.to_wire, wanted.labels))
         return {**counted, "uptime": uptime}

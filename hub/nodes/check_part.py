@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from hub.nodes.summary import NodeGist
 from hub.peering.sections import Section
 from hub.rpc import Method
 from hub.store.check_table import head_of, heads, last_states
+from hub.store.spent_table import with_history
 from hub.web.routes import RouteSpec
 from shared.errors import Unavailable
 from shared.merge import LABELS, REMOVED, NodeRecord
@@ -33,7 +34,7 @@ from shared.tasks import repeat
 
 log = logging.getLogger(__name__)
 
-GISTS_AT_ONCE = 1_000  # Some ten milliseconds: a hub that stands still for long counts as dead.
+GISTS_AT_ONCE = 500  # Some ten milliseconds: a hub that stands still for long counts as dead.
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class CheckPart:
             lambda: ground.keeper.is_clock_sound(),
             config.history_kept_days,
         )
+        self.share.on_let_go = self.others.drop
         self.pull = HistoryPull(
             self.share,
             self.others,
@@ -150,6 +152,13 @@ class CheckPart:
         self.others.forget(node)
         self.history.forget(node, lambda: self._record(node) is None)
 
+    def forget_removed(self, connection: sqlite3.Connection) -> None:
+        """Forget the nodes that were removed when the last run had no time for that any more."""
+        records = self.ground.registry.records.items()
+        removed = [node for node, record in records if record.intent_value(REMOVED)]
+        for node in with_history(connection, removed):
+            self._forget(node)
+
     def seen_from(self, node: str, address: str) -> None:
         """A node beat from an address."""
         self._addresses[node] = address
@@ -175,18 +184,19 @@ class CheckPart:
         record = self._record(node)
         return None if record is None else self._gist(record, self._speaking())
 
-    async def gists(self) -> list[NodeGist]:
-        """The same of all nodes; the event loop gets its turn meanwhile."""
-        speaking, found = self._speaking(), list[NodeGist]()
-        for number, record in enumerate(self.ground.registry.present(), 1):
-            found.append(self._gist(record, speaking))
+    async def gists(self) -> AsyncIterator[NodeGist]:
+        """The same of all nodes by name; the event loop gets its turn meanwhile."""
+        speaking = self._speaking()
+        for number, node in enumerate(self.names(), 1):
             if number % GISTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return found
+            record = self._record(node)
+            if record is not None:
+                yield self._gist(record, speaking)
 
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """The nodes that nobody removed, by name."""
-        return [record.node_id for record in self.ground.registry.present()]
+        return self.ground.registry.roster.names
 
     def _speaking(self) -> list[str]:
         return self.share.speaking(self.live_hubs())
@@ -252,6 +262,7 @@ def build(ground: Ground) -> CheckPart:
     """The part of this hub, with what is on disk; from now on it is told of verdicts and records."""
     with ground.database.reading() as connection:
         part = _loaded(ground, connection)
+        part.forget_removed(connection)
     for record in ground.registry.records.values():
         if CHECKS in record.intent:
             part.note_record(None, record)
@@ -270,7 +281,11 @@ def _loaded(ground: Ground, connection: sqlite3.Connection) -> CheckPart:
     share, others = HistoryShare(own), OthersTold()
     for each in heads(connection):
         share.held[each.log] = Standing(each.log, each.head, each.attendance, each.attended_ms)
-    names = {node: node for node in ground.registry.records}
+    names = {
+        node: node
+        for node, record in ground.registry.records.items()
+        if not record.intent_value(REMOVED)
+    }
     for name, node, subject, state in _shared(names, last_states(connection)):
         said = [(node, subject, state)]
         if name == own:
@@ -283,7 +298,7 @@ def _loaded(ground: Ground, connection: sqlite3.Connection) -> CheckPart:
 def _shared(
     names: Mapping[str, str], states: Iterable[tuple[str, str, str, str]]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """The states of nodes that are known, in strings that exist once: a hub may know 100,000 nodes."""
+    """The states of nodes that are present, in strings that exist once: a hub may know 100,000 nodes."""
     for name, node, subject, state in states:
         if node in names:
             yield sys.intern(name), names[node], sys.intern(subject), sys.intern(state)

@@ -6,9 +6,9 @@ never follows a redirect, and what it shows of a target has no query and no cred
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -25,6 +25,10 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 CheckName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}\Z")]
 Status = Annotated[int, Meta(ge=100, le=599)]
+Kind = Literal["tcp", "http", "https"]
+Method = Literal["GET", "HEAD"]
+CHOICES = {"kind": get_args(Kind), "method": get_args(Method)}
+"""The fields with few good values: an error names them all."""
 
 
 class CheckSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -34,11 +38,11 @@ class CheckSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """
 
     name: CheckName
-    kind: Literal["tcp", "http", "https"]
+    kind: Kind
     target: Annotated[str, Meta(min_length=1, max_length=500)]
     interval_s: Annotated[float, Meta(ge=5, le=86_400)] = 60.0
     timeout_s: Annotated[float, Meta(ge=0.1, le=30)] = 5.0
-    method: Literal["GET", "HEAD"] = "GET"
+    method: Method = "GET"
     status: Annotated[list[Status], Meta(min_length=1, max_length=20)] | None = None
     """Which statuses are good; all from 200 to 399 when nothing is said."""
     text: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
@@ -89,7 +93,17 @@ def read_checks(value: Any) -> tuple[Check, ...]:
     return checks
 
 
+def _check_choices(number: int, value: Any) -> None:
+    """Raises BadInput that names the good values."""
+    given = value if isinstance(value, Mapping) else {}
+    for name, good in CHOICES.items():
+        if name in given and given[name] not in good:
+            known = f"{', '.join(good[:-1])} or {good[-1]}"
+            raise BadInput(f"check {number}: {name} must be {known}, not {str(given[name])[:40]!r}")
+
+
 def _read(number: int, value: Any) -> Check:
+    _check_choices(number, value)
     try:
         spec = msgspec.convert(value, CheckSpec)
     except msgspec.ValidationError as error:

@@ -32,11 +32,11 @@ class CloneWatch:
 
     def refusal_of_beat(self, beat: Beat, address: str) -> Cloned | None:
         """Why a beat is refused; None for one that is welcome. Raises BadInput for too many nodes."""
-        if not beat.run:
-            return None
         incarnation = lifted(beat, self.registry.records.get(beat.node_id)).incarnation
         now, window = self.now(), self.window_seconds
         refused = self.clones.refusal_of_beat(beat, incarnation, address, now, window)
+        if not beat.run:
+            return None  # An edge that names no run could not count on as it is told.
         return refused or self._behind(beat, incarnation)
 
     def _behind(self, beat: Beat, incarnation: int) -> Cloned | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.nodes.heard import Slots
+from hub.nodes.jumps import Jumps
 from hub.nodes.runs import Runs, Standing
 from shared.beat import Beat, run_number
 from shared.errors import Cloned
@@ -43,6 +44,7 @@ class Clones:
     runs: Runs = field(default_factory=lambda: Runs(Slots()))
     speaks_for: Callable[[str], bool] = lambda node_id: True
     """Whether this hub tells people of a node whose beats all hubs hear."""
+    jumps: Jumps = field(default_factory=Jumps)
     _told: Once = field(default_factory=Once)
     _refused: Once = field(default_factory=Once)
     """Node and run of beats that were refused."""
@@ -52,13 +54,15 @@ class Clones:
     def refusal_of_beat(
         self, beat: Beat, incarnation: int, address: str, now: float, window_seconds: float
     ) -> Cloned | None:
-        """Why a beat is not taken; None for one that is. Edges of older versions name no run.
+        """Why a beat is not taken; None for one that is, as all are of edges that name no run.
 
         `incarnation` is that of the beat as hubs compare it. Raises BadInput for too many nodes.
         """
         node_id, run = beat.node_id, run_number(beat.run)
         if not run:
+            self._look_for_jump(beat, incarnation, address, now)
             return None
+        self.jumps.forget(node_id)
         standing = self.runs.judge(node_id, incarnation, run, now, window_seconds)
         if standing is Standing.WELCOME:
             self._refused.seen.pop((node_id, run), None)
@@ -70,6 +74,15 @@ class Clones:
         # Hubs may count from elsewhere than the edge, and both count in steps of one.
         outrank = None if over is None else beat.incarnation + over - incarnation
         return Cloned(_words(node_id), outrank)
+
+    def _look_for_jump(self, beat: Beat, incarnation: int, address: str, now: float) -> None:
+        """Tell of two edges of an older version: hubs hear the one that counts higher, and only that."""
+        node_id = beat.node_id
+        if not self.jumps.heard(node_id, (incarnation, beat.beat), now):
+            return
+        if self._told.add((node_id, "jumps")) and self.speaks_for(node_id):
+            facts = {"epoch": beat.epoch, "reason": _words(node_id), "heard_at": address}
+            self.report("node.cloned", {"node_id": node_id, **facts})
 
     def _tell_of_copy(
         self, beat: Beat, run: int, address: str, now: float, window_seconds: float
@@ -115,6 +128,7 @@ class Clones:
     def forget(self, node_id: str) -> None:
         """A node was removed: it may come back as another machine."""
         self.runs.forget(node_id)
+        self.jumps.forget(node_id)
 
     # ---- chunks
 

@@ -87,7 +87,8 @@ class Enrolment:
     def register(self, node_id: str, stamp: Stamp) -> NodeRecord:
         """The record that lets a node back: merge it like any other. It begins anew, with any key.
 
-        `stamp` comes from this hub's clock, which must have witnessed the stamps of all graves.
+        `stamp` comes from this hub's clock, which must have witnessed the stamps of all graves, and
+        none of them was reissued.
         """
         self.requests.pop(node_id, None)
         record = reenrolled(node_id, stamp)

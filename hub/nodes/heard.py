@@ -6,10 +6,11 @@ Rules only.
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from hub.nodes.heard_wire import HeardReply, HeardSection, check
+from hub.nodes.slot_move import SlotMove
 from shared.errors import BadInput
 
 NEVER = float("-inf")
@@ -17,13 +18,30 @@ SLOTS_MAX = 1_000_000
 SPARE_SHARE = 32
 """Arrays grow by a part of their length, and not for each node that comes."""
 
+SLOTS_SPARE = 10_000
+"""Slots of nodes that are gone are given back when they are more than the others, and these."""
+
 
 @dataclass(slots=True)
 class Slots:
-    """A small number for each node that this hub knows of, for as long as it runs."""
+    """A small number for each node that this hub knows of. Whoever keeps something by slot must
+    `follow`, since slots of nodes that are gone are given back."""
 
     names: list[str] = field(default_factory=list)
     _slot: dict[str, int] = field(default_factory=dict)
+    _followers: list[Callable[[SlotMove], None]] = field(default_factory=list)
+
+    def follow(self, moved: Callable[[SlotMove], None]) -> None:
+        """Have this called whenever slots move."""
+        self._followers.append(moved)
+
+    def keep(self, kept: Iterable[int]) -> None:
+        """Give back all slots but these."""
+        move = SlotMove(sorted(kept), len(self.names))
+        self.names = [self.names[slot] for slot in move.kept]
+        self._slot = {node_id: slot for slot, node_id in enumerate(self.names)}
+        for moved in self._followers:
+            moved(move)
 
     def of(self, node_id: str) -> int:
         """The node's slot, new ones at the end; raises BadInput when there are too many."""
@@ -50,18 +68,40 @@ class Ear:
     hub_id: str
     moved_at: "array[float]" = field(default_factory=lambda: array("d"))
     interval: "array[float]" = field(default_factory=lambda: array("f"))
+
+    def reach(self, slots: int) -> int:
+        """Make room for at least so many slots: the newcomers were never heard. How many came."""
+        missing = slots - len(self.moved_at)
+        if missing <= 0:
+            return 0
+        missing += slots // SPARE_SHARE
+        self.moved_at.extend([NEVER] * missing)
+        self.interval.extend([0.0] * missing)
+        return missing
+
+    def follow(self, move: SlotMove) -> None:
+        """Slots have moved."""
+        self.moved_at, self.interval = move.column(self.moved_at), move.column(self.interval)
+
+
+@dataclass(slots=True)
+class OwnEar(Ear):
+    """What this hub heard itself: it also knows the counts, by which it tells news from repetitions."""
+
     incarnation: "array[int]" = field(default_factory=lambda: array("Q"))
     beat: "array[int]" = field(default_factory=lambda: array("Q"))
 
-    def reach(self, slots: int) -> None:
-        """Make room for at least so many slots: the newcomers were never heard."""
-        missing = slots - len(self.moved_at)
-        if missing > 0:
-            missing += slots // SPARE_SHARE
-            self.moved_at.extend([NEVER] * missing)
-            self.interval.extend([0.0] * missing)
-            self.incarnation.extend([0] * missing)
-            self.beat.extend([0] * missing)
+    def reach(self, slots: int) -> int:
+        """As any ear."""
+        missing = Ear.reach(self, slots)
+        self.incarnation.extend([0] * missing)
+        self.beat.extend([0] * missing)
+        return missing
+
+    def follow(self, move: SlotMove) -> None:
+        """As any ear."""
+        Ear.follow(self, move)
+        self.incarnation, self.beat = move.column(self.incarnation), move.column(self.beat)
 
     def hear(self, slot: int, incarnation: int, beat: int, at: float, interval: float) -> bool:
         """Note a beat; False if it is not newer than what is known."""
@@ -83,8 +123,6 @@ class PeerEar:
     through: int = 0
     reported_at: float = NEVER
     _slot: "array[int]" = field(default_factory=lambda: array("L"))
-    _incarnation: "array[int]" = field(default_factory=lambda: array("Q"))
-    _base: "array[int]" = field(default_factory=lambda: array("Q"))
 
     def take(self, section: HeardSection, now: float) -> tuple[HeardReply, list[int]]:
         """Take in what a peer heard; returns the answer for it and the slots that moved.
@@ -101,39 +139,43 @@ class PeerEar:
         if section.gaps and sum(section.gaps) >= known:
             raise BadInput(f"{self.ear.hub_id} tells of a node that it has not named")
         self._introduce(section)
-        moved = self._take_beats(section, now)
+        # What is known to its end came twice, and did not move meanwhile.
+        moved = self._take_beats(section, now) if section.through > self.through else []
         self.through = max(self.through, section.through)
         self.reported_at = now
         return self._reply(), moved
 
+    @property
+    def named(self) -> Iterable[int]:
+        """The slots of the nodes of which the peer tells by number."""
+        return self._slot
+
+    def follow(self, move: SlotMove) -> None:
+        """Slots have moved; none of those that are `named` was given back."""
+        self.ear.follow(move)
+        self._slot = move.of_all(self._slot)
+
     def _begin(self, numbering: str) -> None:
         # What was heard under the old numbers stays true; only the numbers are void.
-        self.numbering, self.through = numbering, 0
-        self._slot, self._incarnation, self._base = array("L"), array("Q"), array("Q")
+        self.numbering, self.through, self._slot = numbering, 0, array("L")
 
     def _reply(self) -> HeardReply:
         return HeardReply(self.numbering, len(self._slot), self.through)
 
     def _introduce(self, section: HeardSection) -> None:
-        for node_id, incarnation, base in section.names[len(self._slot) - section.first :]:
+        for node_id in section.names[len(self._slot) - section.first :]:
             self._slot.append(self.slots.of(node_id))
-            self._incarnation.append(incarnation)
-            self._base.append(base)
         self.ear.reach(len(self.slots))
 
     def _take_beats(self, section: HeardSection, now: float) -> list[int]:
-        # As Ear.hear, without a call for each beat: this loop is most of what a peer's word costs.
         ear, interval, number, moved = self.ear, section.interval_ds / 10, 0, []
-        slots, incarnations, bases = self._slot, self._incarnation, self._base
-        held, beats = ear.incarnation, ear.beat
-        for gap, past_base, age_ds in zip(section.gaps, section.beats, section.ages, strict=True):
+        moved_at, intervals, slots = ear.moved_at, ear.interval, self._slot
+        for gap, age_ds in zip(section.gaps, section.ages, strict=True):
             number += gap
-            slot, beat, incarnation = slots[number], bases[number] + past_base, incarnations[number]
-            if incarnation < held[slot] or (incarnation == held[slot] and beat <= beats[slot]):
-                continue
-            held[slot], beats[slot] = incarnation, beat
-            ear.moved_at[slot], ear.interval[slot] = now - age_ds / 10, interval
-            moved.append(slot)
+            slot, at = slots[number], now - age_ds / 10
+            if at > moved_at[slot]:
+                moved_at[slot], intervals[slot] = at, interval
+                moved.append(slot)
         return moved
 
 
@@ -143,11 +185,34 @@ class HeardBooks:
 
     hub_id: str
     slots: Slots = field(default_factory=Slots)
-    own: Ear = field(init=False)
+    own: OwnEar = field(init=False)
     peers: dict[str, PeerEar] = field(default_factory=dict)
+    _enough: int = 0
+    """So many slots there may be because peers still tell of the nodes."""
 
     def __post_init__(self) -> None:
-        self.own = Ear(self.hub_id)
+        self.own = OwnEar(self.hub_id)
+        self.slots.follow(self._follow)
+
+    def _follow(self, move: SlotMove) -> None:
+        self.own.follow(move)
+        for peer in self.peers.values():
+            peer.follow(move)
+
+    def tidy(self, watched: Collection[str]) -> None:
+        """Give slots back, should too many be of nodes that nobody watches. At 100,000 nodes that
+        takes a tenth of a second, once for as many that went."""
+        if len(self.slots) > max(2 * len(watched) + SLOTS_SPARE, self._enough):
+            self.let_go(watched)
+            self._enough = 2 * len(self.slots)
+
+    def let_go(self, watched: Iterable[str]) -> None:
+        """Give back the slots of all nodes that are not watched, but for those of which peers tell."""
+        found = (self.slots.find(node_id) for node_id in watched)
+        kept = {slot for slot in found if slot is not None}
+        kept.update(*(peer.named for peer in self.peers.values()))
+        if len(kept) < len(self.slots):
+            self.slots.keep(kept)
 
     def slot(self, node_id: str) -> int:
         """The slot of a node, with room in this hub's own ear; raises BadInput."""

@@ -18,15 +18,38 @@ from hub.nodes.heard_wire import (
 )
 
 RETIRED_SPARE = 1024
-"""Numbers of earlier incarnations that are borne before all nodes are numbered anew."""
+"""Numbers of removed nodes that are borne before all nodes are numbered anew."""
+
+PATIENCE_SECONDS = 0.8
+"""How long an answer may be under way before the same is told again. Less than the second between two
+messages to a hub, so that what was lost is in the next one; our answers to its own come in between."""
 
 
 @dataclass(slots=True)
 class _Place:
-    """How far one peer is, by its own word."""
+    """How far one peer is, by its own word, and what it was told since."""
 
     names: int = 0
     through: int = 0
+    told_names: int = 0
+    told_through: int = 0
+    told_at: float = float("-inf")
+
+    def awaits(self, now: float) -> bool:
+        """Whether the answer to what was told last may come yet."""
+        return now - self.told_at < PATIENCE_SECONDS
+
+    def told(self, names: int, through: int, now: float) -> None:
+        """Note what goes out."""
+        if (names, through) != (self.names, self.through):
+            self.told_names, self.told_through, self.told_at = names, through, now
+
+    def confirmed(self, names: int, through: int) -> None:
+        """Note an answer; one that was written before our last word came leaves us waiting."""
+        is_behind = names < self.names or through < self.through  # It lost what it knew.
+        self.names, self.through = names, through
+        if is_behind or (names, through) == (self.told_names, self.told_through):
+            self.told_at = float("-inf")
 
 
 @dataclass(slots=True)
@@ -37,9 +60,6 @@ class HeardTold:
     run: int = 0
     _names: list[str] = field(default_factory=list)
     _number: dict[str, int] = field(default_factory=dict)
-    _incarnation: "array[int]" = field(default_factory=lambda: array("Q"))
-    _base: "array[int]" = field(default_factory=lambda: array("Q"))
-    _beat: "array[int]" = field(default_factory=lambda: array("Q"))
     _moved_at: "array[float]" = field(default_factory=lambda: array("d"))
     _change: "array[int]" = field(default_factory=lambda: array("Q"))
     _log_change: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -47,35 +67,23 @@ class HeardTold:
     _changes: int = 0
     _places: dict[str, _Place] = field(default_factory=dict)
 
-    def moved(self, node_id: str, incarnation: int, beat: int, now: float) -> None:
-        """Note that a node's beat moved here just now; older beats are no news."""
+    def moved(self, node_id: str, now: float) -> None:
+        """Note that a node's beat moved here just now. Only this hub's own ear knows what is news."""
         number = self._number.get(node_id)
-        if number is None or self._incarnation[number] != incarnation:
-            number = self._renumber(node_id, number, incarnation, beat)
-            if number is None:
-                return
-        elif beat <= self._beat[number]:
-            return
+        if number is None:
+            number = self._new_number(node_id)
         self._changes += 1
-        self._beat[number], self._moved_at[number] = beat, now
-        self._change[number] = self._changes
+        self._moved_at[number], self._change[number] = now, self._changes
         self._log_change.append(self._changes)
         self._log_number.append(number)
         if len(self._log_number) > 2 * len(self._names) + BEATS_MAX:
             self._compact()
 
-    def _renumber(self, node_id: str, old: int | None, incarnation: int, beat: int) -> int | None:
-        """A number for a new life of a node: its base is another, so its number is too."""
-        if old is not None and incarnation < self._incarnation[old]:
-            return None
+    def _new_number(self, node_id: str) -> int:
         if len(self._names) > 2 * len(self._number) + RETIRED_SPARE:
             self._begin_anew()
-        number = len(self._names)
+        number = self._number[node_id] = len(self._names)
         self._names.append(node_id)
-        self._number[node_id] = number
-        self._incarnation.append(incarnation)
-        self._base.append(beat)
-        self._beat.append(beat)
         self._moved_at.append(0.0)
         self._change.append(0)
         return number
@@ -85,9 +93,6 @@ class HeardTold:
         kept = sorted(self._number.values(), key=lambda number: self._change[number])
         self._names = [self._names[number] for number in kept]
         self._number = {node_id: number for number, node_id in enumerate(self._names)}
-        self._incarnation = array("Q", (self._incarnation[number] for number in kept))
-        self._base = array("Q", (self._base[number] for number in kept))
-        self._beat = array("Q", (self._beat[number] for number in kept))
         self._moved_at = array("d", (self._moved_at[number] for number in kept))
         self._change = array("Q", (self._change[number] for number in kept))
         self._log_number = array("L", range(len(kept)))
@@ -106,20 +111,26 @@ class HeardTold:
         """Tell no more of a node that was removed; its number is given to nobody else."""
         self._number.pop(node_id, None)
 
-    def section(self, peer: str, interval_seconds: float, now: float) -> HeardSection:
-        """What `peer` has not confirmed yet: oldest moves first, bounded, at least names first."""
+    def section(self, peer: str, interval_seconds: float, now: float) -> HeardSection | None:
+        """What `peer` has not confirmed yet: oldest moves first, bounded, at least names first.
+
+        None while its answer to what it was told last may be under way: nothing new is no news of
+        ours then, and must not be taken for our word that we hear nobody else.
+        """
         place = self._places.setdefault(peer, _Place())
+        if place.awaits(now):
+            return None
         first, known = place.names, min(place.names + NAMES_MAX, len(self._names))
         numbers, through = self._moves(place.through, known)
-        beat, base, moved_at, now_ds = self._beat, self._base, self._moved_at, now * 10
+        place.told(known, through, now)
+        moved_at, now_ds = self._moved_at, now * 10 + 0.5
         return HeardSection(
             f"{self.numbering}.{self.run}",
             max(1, min(round(interval_seconds * 10), INTERVAL_DS_MAX)),
             through,
             first,
-            [(self._names[n], self._incarnation[n], base[n]) for n in range(first, known)],
+            self._names[first:known],
             [b - a for a, b in zip([0, *numbers], numbers, strict=False)],
-            [beat[n] - base[n] for n in numbers],
             [_clip(int(now_ds - moved_at[n] * 10)) for n in numbers],
         )
 
@@ -140,10 +151,9 @@ class HeardTold:
         """Take a peer's answer: its next section begins there. Whatever it says, nothing is lost."""
         place = self._places.setdefault(peer, _Place())
         if reply.numbering != f"{self.numbering}.{self.run}":
-            place.names = place.through = 0
+            self._places[peer] = _Place()
             return
-        place.names = min(reply.names, len(self._names))
-        place.through = min(reply.through, self._changes)
+        place.confirmed(min(reply.names, len(self._names)), min(reply.through, self._changes))
 
     def dropped(self, peer: str) -> None:
         """Forget a peer that is configured no more."""

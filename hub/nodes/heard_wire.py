@@ -1,9 +1,9 @@
 """The compact form in which a hub tells its peers whose beats moved: numbers, never names twice.
 
-A name gets a number once per numbering; from then on a beat is a gap to the number before, how far
-the beat is from its base, and how old the news is. All three are mostly small, so that msgpack
-takes about four bytes for a beat. A beat can be told twice without harm: it says where the count
-is, and not how far it moved.
+A name gets a number once per numbering; from then on a beat is a gap to the number before, and how
+old the news is. Both are mostly small, so that msgpack takes two bytes for a beat. Its count is not
+told: the hub that heard it knows that it moved. A beat can be told twice without harm: told again, it
+is so much older.
 """
 
 from typing import Annotated
@@ -40,9 +40,9 @@ Numbering = Annotated[str, Meta(min_length=1, max_length=64)]
 class HeardSection(msgspec.Struct, frozen=True, array_like=True):
     """What moved at one hub, for one peer.
 
-    `first` is the number of the first of `names`; each name is (node, incarnation, base beat).
-    `gaps`, `beats` and `ages` are of one length and sorted by number: distance to the number before
-    (the first from 0), beat less base, and tenths of seconds since it moved when this was sent.
+    `first` is the number of the first of `names`. `gaps` and `ages` are of one length and sorted by
+    number: distance to the number before (the first from 0), and tenths of seconds since the node's
+    beat moved when this was sent.
     The whole covers the sender's changes up to `through`; `interval_ds` is what it asks of nodes.
     """
 
@@ -50,9 +50,8 @@ class HeardSection(msgspec.Struct, frozen=True, array_like=True):
     interval_ds: Annotated[int, Meta(ge=1, le=INTERVAL_DS_MAX)]
     through: Count
     first: Number
-    names: Annotated[list[tuple[Name, Count, Count]], Meta(max_length=NAMES_MAX)]
+    names: Annotated[list[Name], Meta(max_length=NAMES_MAX)]
     gaps: Annotated[list[Number], Meta(max_length=BEATS_MAX)]
-    beats: Annotated[list[Count], Meta(max_length=BEATS_MAX)]
     ages: Annotated[list[AgeDs], Meta(max_length=BEATS_MAX)]
 
 
@@ -69,7 +68,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def write(section: HeardSection) -> bytes:
-    """The section as msgpack. Not compressed: zstd halves it, for more time than all the rest takes."""
+    """The section as msgpack."""
     return _encoder.encode(section)
 
 
@@ -87,7 +86,7 @@ def read(body: bytes) -> HeardSection:
 
 def check(section: HeardSection) -> None:
     """Refuse what its types allow and its meaning does not; raises BadInput."""
-    if not len(section.gaps) == len(section.beats) == len(section.ages):
+    if len(section.gaps) != len(section.ages):
         raise BadInput("what a hub heard has columns of different length")
     if section.first + len(section.names) > NUMBERS_MAX:
         raise BadInput(f"a hub numbers at most {NUMBERS_MAX} nodes")

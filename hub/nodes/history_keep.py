@@ -21,11 +21,16 @@ from hub.store.check_table import (
     purge_lines,
 )
 from hub.store.check_time_table import add_runs, forget_check_times, purge_check_times
+from hub.store.spent_table import forget_log
 from shared.runtime import Runtime
 from shared.sqlite import Database
+from shared.tasks import to_its_end
 
 KEEP_SECONDS = 1.0
 SETTLE_SECONDS = 60.0
+LATE_LINES_SECONDS = 30.0
+"""How long lines about a removed node may still come from here and from peers that know it later."""
+
 LINES_TOGETHER = 2_000
 """Lines of one transaction: other writers of the hub wait for no more."""
 
@@ -49,7 +54,8 @@ class HistoryKeep:
     kept_days: int
     purged: int = 0
     _place: Place = BEGINNING
-    _gone: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    _gone: dict[str, tuple[Callable[[], bool], float]] = field(default_factory=dict)
+    """Whether a node is gone still, and until when lines about it may come."""
 
     def note_verdict(self, node: str, state: str, reason: str) -> None:
         """A verdict of this hub on a node."""
@@ -57,9 +63,12 @@ class HistoryKeep:
         self.observing.note(node, LIVENESS, state, reason, now, wall_ms)
 
     def forget(self, node: str, is_gone: Callable[[], bool]) -> None:
-        """Drop all of a node that was removed, unless it is back by the time."""
+        """Drop all of a node that was removed, unless it is back by the time.
+
+        In memory only: after a start, call it again for the nodes that are still on disk.
+        """
         self.observing.forget(node, (LIVENESS,))
-        self._gone[node] = is_gone
+        self._gone[node] = (is_gone, asyncio.get_running_loop().time() + LATE_LINES_SECONDS)
 
     # ---- each second
 
@@ -117,27 +126,38 @@ class HistoryKeep:
         return SETTLE_SECONDS
 
     async def _save_times(self) -> None:
+        # A run that is written twice is counted twice: so nobody leaves before it is known whether
+        # this was written.
+        await to_its_end(self._write_times())
+
+    async def _write_times(self) -> None:
         moved, runs = self.share.take_moved(), self.checks.take_runs()
         try:
             await self.database.write(partial(_write_times, moved=moved, runs=runs))
-        except BaseException:
+        except Exception:  # Then nothing of it is on disk.
             self.share.put_back(moved)
             self.checks.put_back(runs)
             raise
 
     async def _forget_gone(self) -> None:
-        for node, is_gone in list(self._gone.items()):
+        now = asyncio.get_running_loop().time()
+        for node, gone in list(self._gone.items()):
+            is_gone, until = gone
             job, rows = partial(forget_history, node=node, rows_max=ROWS_TOGETHER), ROWS_TOGETHER
             while is_gone() and rows == ROWS_TOGETHER:
                 rows = await self.database.write(job)
             if is_gone():
                 await self.database.write(partial(forget_check_times, node=node))
-            self._gone.pop(node, None)
+            is_over = now >= until or not is_gone()
+            if is_over and self._gone.get(node) is gone:  # It may have been removed once more.
+                del self._gone[node]
 
     async def _purge(self) -> None:
         now_ms = self.runtime.wall_ms()
         before_ms, kept_ms = now_ms - self.kept_days * DAY_MS, self.kept_days * DAY_MS
         write = self.database.write
+        self.share.kept_from_ms = before_ms
+        await self._let_go()
         for _ in range(PAGES_MAX):
             place, gone = await write(
                 partial(purge_lines, before_ms=before_ms, place=self._place, rows_max=ROWS_TOGETHER)
@@ -149,6 +169,16 @@ class HistoryKeep:
         self.purged += await write(
             partial(purge_check_times, now_ms=now_ms, kept_ms=kept_ms, rows_max=ROWS_TOGETHER)
         )
+
+    async def _let_go(self) -> None:
+        """Drop logs of which no attendance counts any more; of a long one only a part each minute."""
+        pages = PAGES_MAX
+        for log in self.share.spent():
+            job, is_gone = partial(forget_log, log=log, rows_max=ROWS_TOGETHER), False
+            while self.share.is_spent(log) and not is_gone and pages > 0:
+                is_gone, pages = await self.database.write(job), pages - 1
+            if is_gone:
+                self.share.let_go(log)
 
     # ---- at the end
 

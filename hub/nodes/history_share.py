@@ -3,7 +3,7 @@
 Any hub that holds a log passes it on, so the observations of a hub that is down are not lost with it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -82,12 +82,21 @@ class Want:
     page: PageWanted
 
 
+def _nobody(log: str) -> None:
+    """Nobody has anything of it."""
+
+
 @dataclass(slots=True)
 class HistoryShare:
     """How far all logs are held, here and at the peers. `log` is the one that this hub writes."""
 
     log: str
     held: dict[str, Standing] = field(default_factory=dict)
+    kept_from_ms: int = 0
+    """A log whose observer observed last before that (Unix ms) says nothing that counts: it is let
+    go of, and not taken from a peer that keeps it longer."""
+    on_let_go: Callable[[str], None] = _nobody
+    """Told of each log that was let go of."""
     _offers: dict[str, dict[str, int]] = field(default_factory=dict)
     _moved: set[str] = field(default_factory=set)
     refused: int = 0
@@ -126,11 +135,21 @@ class HistoryShare:
         for standing in section.logs:
             if standing.log == self.log:
                 continue  # Nobody knows better than this hub what this hub observed.
-            if standing.log not in self.held and len(self.held) >= LOGS_MAX:
+            if self._is_old(standing):
+                continue
+            if not self._has_room(standing.log):
                 self.refused += 1
                 continue
             self.attend(standing.log, standing.attendance, standing.attended_ms)
             self._offers.setdefault(standing.log, {})[from_hub] = standing.head
+
+    def _is_old(self, told: Standing) -> bool:
+        held = self.held.get(told.log, told)
+        return max(told.attended_ms, held.attended_ms) < self.kept_from_ms
+
+    def _has_room(self, log: str) -> bool:
+        is_known = log in self.held or log in self._offers
+        return is_known or max(len(self.held), len(self._offers)) < LOGS_MAX
 
     def wanted(self, live_hubs: Iterable[str]) -> list[Want]:
         """The next page of each log that a live hub holds further, of the one that holds it furthest."""
@@ -147,7 +166,7 @@ class HistoryShare:
     def take_moved(self) -> list[Standing]:
         """Attendances to be written to the disk, each minute."""
         moved, self._moved = self._moved, set()
-        return [self.held[log] for log in sorted(moved)]
+        return [self.held[log] for log in sorted(moved) if log in self.held]
 
     def put_back(self, moved: Iterable[Standing]) -> None:
         """Take back those that the disk did not take."""
@@ -161,6 +180,22 @@ class HistoryShare:
         """Drop the offers of a hub that is a peer no more."""
         for offers in self._offers.values():
             offers.pop(hub, None)
+        self._offers = {log: offers for log, offers in self._offers.items() if offers}
+
+    def spent(self) -> list[str]:
+        """The logs that say nothing that counts any more; never the one that this hub writes."""
+        return [log for log in self.held if self.is_spent(log)]
+
+    def is_spent(self, log: str) -> bool:
+        """Whether that is so of a log: its hub may have come back meanwhile."""
+        held = self.held.get(log)
+        return held is not None and log != self.log and held.attended_ms < self.kept_from_ms
+
+    def let_go(self, log: str) -> None:
+        """Nothing of a log is on disk any more; should its hub come back, all of it is pulled anew."""
+        self.held.pop(log, None)
+        self._offers.pop(log, None)
+        self.on_let_go(log)
 
     def speaking(self, hubs: Iterable[str]) -> list[str]:
         """The log of each of these hubs that it writes now: the one that it attended last."""

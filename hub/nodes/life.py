@@ -113,7 +113,7 @@ class Life:
         is_first = not self.heard.has_heard(node_id)
         asked = self.interval.asked(len(self.watched), now, node_id, is_first=is_first)
         if self.book.hear(node_id, incarnation, beat, now, asked.judged_seconds):
-            self.told.moved(node_id, incarnation, beat, now)
+            self.told.moved(node_id, now)
         return asked.told_seconds
 
     def observe(self, lag_p99_seconds: float, now: float) -> None:
@@ -128,7 +128,8 @@ class Life:
         self.doubts.isolated(is_isolated, listen_seconds, now)
 
     def tick(self, now: float) -> list[Change]:
-        """Judge; call four times a second. Returns the verdicts that turned."""
+        """Judge; call eight times a second. Returns the verdicts that turned."""
+        self.heard.tidy(self.watched)
         turned = self.book.tick(now)
         self.changes += len(turned)
         return turned

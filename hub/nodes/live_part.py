@@ -233,6 +233,7 @@ def build(ground: Ground) -> LivePart:
     ground.edges.hint, ground.edges.pushed = watch.hint, watch.hints.pushed
     ground.registry.is_missed = watch.is_missed
     ground.registry.home_of = watch.home_of
+    ground.registry.cares_for = watch.cares_for
     ground.mesh.peers.hold_of = watch.holds.of
     part = LivePart(ground, watch, heard, leaving)
     ground.in_status["liveness"] = part.describe

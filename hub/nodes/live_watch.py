@@ -13,11 +13,13 @@ from hub.nodes.life import Life
 from hub.nodes.offline_book import OfflineBook
 from hub.nodes.verdict import Change, offline_seconds
 from hub.nodes.verdict_doubt import PeerStanding
+from hub.nodes.verdict_wheel import TURNS_PER_SECOND
 from hub.peers import Peer, Peers
 from shared.beat import Beat
 from shared.liveness import NodeState
 
-TICK_SECONDS = 0.25
+TICK_SECONDS = 1 / TURNS_PER_SECOND
+WINK_SECONDS = 0.001
 LOOK_SECONDS = 1.0
 """How often what is not urgent is looked at."""
 
@@ -49,7 +51,7 @@ class Lag:
 
 @dataclass(slots=True)
 class LifeWatch:
-    """Judges nodes four times a second; once a second it looks at duties, hints and holds."""
+    """Judges nodes eight times a second; once a second it looks at duties, hints and holds."""
 
     life: Life
     peers: Peers
@@ -77,11 +79,12 @@ class LifeWatch:
         """Watch for ever."""
         clock = asyncio.get_running_loop().time
         while True:
-            began_at = clock()
-            self.step(began_at)
+            self.step(clock())
             slept_at = clock()
-            await asyncio.sleep(TICK_SECONDS)
-            self.lag.note(clock() - slept_at - TICK_SECONDS)
+            # Just after the wheel turned: who is due then need not wait for one turn more.
+            seconds = TICK_SECONDS - (slept_at - self.life.began_at) % TICK_SECONDS + WINK_SECONDS
+            await asyncio.sleep(seconds)
+            self.lag.note(clock() - slept_at - seconds)
 
     def step(self, now: float) -> None:
         """Judge, and tell what turned."""

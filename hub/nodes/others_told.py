@@ -98,3 +98,7 @@ class OthersTold:
         """Drop a node that is gone."""
         for told in self.logs.values():
             told.forget(node)
+
+    def drop(self, log: str) -> None:
+        """Drop the words of a log that nobody keeps any more."""
+        self.logs.pop(log, None)

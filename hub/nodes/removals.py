@@ -11,12 +11,11 @@ from typing import Any
 from hub.nodes.enrolment import Enrolment, way_back
 from hub.nodes.graves import Admission, Graves
 from hub.nodes.tombstone_acks import TombstoneAcks, TombstoneSection
-from hub.nodes.tombstones import Removal, is_removed, removal_of
+from hub.nodes.tombstones import Removal, Turn, is_removed, removal_of
 from hub.peering.exchange_values import Taken
 from hub.registry import Registry
 from shared.errors import Removed
-from shared.merge import REMOVED, NodeRecord
-from shared.stamp import Stamp
+from shared.merge import NodeRecord
 
 Report = Callable[[str, Mapping[str, Any]], None]
 
@@ -41,7 +40,7 @@ class Removals:
         self.acks = TombstoneAcks(self.registry.hub_id)
         self.enrolment = Enrolment(self.graves)
 
-    def load(self, stored: Iterable[tuple[str, Stamp]]) -> None:
+    def load(self, stored: Iterable[tuple[str, Turn]]) -> None:
         """Take in the graves and tombstones that were on disk, and look at every change from now on."""
         self.graves.load(stored)
         for node_id in self.registry.records.keys() - self.registry.life.watched:
@@ -70,8 +69,13 @@ class Removals:
             return None
         if admission is Admission.KNOWN:
             return Taken.KNOWN
-        self.registry.apply(self.graves.answer(record.node_id), self.now())
+        self.unearth(record.node_id)
         return Taken.BURIED
+
+    def unearth(self, node_id: str) -> None:
+        """Make what is in the grave of a node a record again, over which an order can be given."""
+        if self.graves.holds(node_id) and node_id not in self.registry.records:
+            self.registry.apply(self.graves.answer(node_id), self.now())
 
     # ---- what edges and people ask
 
@@ -102,12 +106,12 @@ class Removals:
 
     def _is_out(self, node_id: str) -> bool:
         """Asked of every beat: it must cost no look into a record."""
-        return node_id in self.acks.stamps or self.graves.holds(node_id)
+        return node_id in self.acks.turns or self.graves.holds(node_id)
 
     def known(self) -> list[tuple[str, Removal]]:
         """All nodes with tombstones, the last removed first."""
         records = self.registry.records
-        removals = ((node_id, removal_of(records[node_id])) for node_id in self.acks.stamps)
+        removals = ((node_id, removal_of(records[node_id])) for node_id in self.acks.turns)
         found = [(node_id, removal) for node_id, removal in removals if removal is not None]
         return sorted(found, key=lambda each: (-each[1].at_ms, each[0]))
 
@@ -120,27 +124,18 @@ class Removals:
     # ---- the end
 
     def bury(self, hubs: Collection[str]) -> list[str]:
-        """Let go of the tombstones that are old enough and that all these hubs hold; returns the nodes.
-
-        One that a person had to reissue over a stamp ahead of its time stays: a grave has no place
-        for that, and an older copy would outrank it.
-        """
-        due = [
-            node_id for node_id in self.acks.due(hubs, self.wall_ms()) if self._is_plain(node_id)
-        ]
+        """Let go of the tombstones that are old enough and that all these hubs hold; returns the nodes."""
+        due = self.acks.due(hubs, self.wall_ms())
         for node_id in due:
-            self.graves.bury(node_id, self.acks.stamps[node_id])
+            self.graves.bury(node_id, self.acks.turns[node_id])
             self.registry.replica.drop(node_id)
             self.acks.drop(node_id)
         return due
 
-    def _is_plain(self, node_id: str) -> bool:
-        return self.registry.records[node_id].intent[REMOVED].reissue == 0
-
     def describe(self, hubs: Collection[str]) -> dict[str, Any]:
         """How many there are, for hub.status."""
         return {
-            "tombstones": len(self.acks.stamps),
+            "tombstones": len(self.acks.turns),
             "graves": len(self.graves),
             "asking_to_return": len(self.enrolment.requests),
             "refused_beats": self.enrolment.refused_beats,

@@ -11,10 +11,10 @@ from hub.nodes.enrolment import way_back
 from hub.nodes.removals import Removals
 from hub.nodes.tombstones import WORDS_LENGTH_MAX, removal_value
 from hub.params import read
-from hub.peering.clock_poison import may_witness
 from hub.registry import Registry
 from shared.beat import NodeId
-from shared.errors import RpcError
+from shared.errors import BadInput, RpcError
+from shared.label_name import check_label_names
 from shared.liveness import NodeState
 from shared.merge import LABELS, REGISTERED, REMOVED, ROLE, NodeRecord
 
@@ -70,6 +70,10 @@ class Roll:
     async def register(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Expect a node before it ever beats, or let a removed one back."""
         wanted = read(RegisterNode, raw)
+        try:
+            check_label_names(wanted.labels)
+        except BadInput as error:
+            raise RpcError("invalid_params", str(error), {"node": wanted.node}) from error
         removal = self.removals.removal(wanted.node)
         if removal is None and wanted.node in self.registry.records:
             text = f"{wanted.node} is here already: node.label and node.setRole change it"
@@ -88,9 +92,7 @@ class Roll:
 
     async def _let_back(self, node_id: str) -> None:
         """Begin a new life of a node, which outranks everything that was said of it before."""
-        grave = self.removals.graves.stamps.get(node_id)
-        if grave is not None and may_witness(grave, self.removals.wall_ms()):
-            self.registry.clock.witness(grave)
+        self.removals.unearth(node_id)
         await self.intend(node_id, REMOVED, False)
 
     async def remove(self, raw: dict[str, Any]) -> dict[str, Any]:

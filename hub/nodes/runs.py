@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hub.nodes.heard import NEVER, Slots
+from hub.nodes.slot_move import SlotMove
 
 LATE_SECONDS = 10.0
 """Beats of the run before are taken to be late for so long: twice what a beat may be on its way."""
@@ -31,7 +32,7 @@ class Standing(StrEnum):
 class Runs:
     """The run of each node that counts on this hub, in plain arrays: 40 bytes for a node.
 
-    The slots belong to somebody who keeps them as long as this lives.
+    The slots belong to somebody who lives as long as this.
     """
 
     slots: Slots
@@ -41,6 +42,15 @@ class Runs:
     _began_at: "array[float]" = field(default_factory=lambda: array("d"))
     _before: "array[int]" = field(default_factory=lambda: array("Q"))
     """The run that was still heard when this one took over; 0 for none."""
+
+    def __post_init__(self) -> None:
+        self.slots.follow(self._follow)
+
+    def _follow(self, move: SlotMove) -> None:
+        self._run, self._before = move.column(self._run), move.column(self._before)
+        self._incarnation = move.column(self._incarnation)
+        self._heard_at = move.column(self._heard_at)
+        self._began_at = move.column(self._began_at)
 
     def judge(
         self, node_id: str, incarnation: int, run: int, now: float, window_seconds: float

@@ -43,7 +43,9 @@ class _Named:
 
 
 @dataclass(slots=True)
-class _Sums:
+class Sums:
+    """A fleet as its nodes are added, by name: those that come first are named."""
+
     states: Counter[str] = field(default_factory=Counter)
     by_label: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
     keys: Counter[str] = field(default_factory=Counter)
@@ -53,6 +55,7 @@ class _Sums:
     disputed: _Named = field(default_factory=_Named)
 
     def add(self, node: NodeGist) -> None:
+        """Count a node."""
         self.states[node.state] += 1
         self.checks["all"] += node.checks
         self.checks["failing"] += len(node.failing)
@@ -69,6 +72,20 @@ class _Sums:
         self.by_label.setdefault(key, {}).setdefault(value, Counter())[state] += 1
         self.keys[key] += 1
 
+    def to_wire(self, wanted_keys: Iterable[str] = ()) -> dict[str, Any]:
+        """By label: the wanted keys, or those that most nodes have."""
+        keys = list(wanted_keys) or sorted(self.keys, key=lambda key: (-self.keys[key], key))
+        return {
+            "nodes": self.states.total(),
+            "states": dict(sorted(self.states.items())),
+            "labels": {key: _values(self.by_label.get(key, {})) for key in keys[:LABEL_KEYS_MAX]},
+            "label_keys": len(self.keys),
+            "checks": {"all": self.checks["all"], "failing": self.checks["failing"]},
+            "draining": self.draining.to_wire(),
+            "failing": self.failing.to_wire(),
+            "disputed": self.disputed.to_wire(),
+        }
+
 
 def summarize(nodes: Iterable[NodeGist], wanted_keys: Iterable[str] = ()) -> dict[str, Any]:
     """Count nodes by state and by label; name those that drain, fail checks or are disputed.
@@ -76,20 +93,10 @@ def summarize(nodes: Iterable[NodeGist], wanted_keys: Iterable[str] = ()) -> dic
     By label: the wanted keys, or those that most nodes have; of each the most frequent values, the
     rest in one row. No list is longer than its bound, whatever the nodes say.
     """
-    sums = _Sums()
+    sums = Sums()
     for node in sorted(nodes, key=lambda each: each.node_id):
         sums.add(node)
-    keys = list(wanted_keys) or sorted(sums.keys, key=lambda key: (-sums.keys[key], key))
-    return {
-        "nodes": sums.states.total(),
-        "states": dict(sorted(sums.states.items())),
-        "labels": {key: _values(sums.by_label.get(key, {})) for key in keys[:LABEL_KEYS_MAX]},
-        "label_keys": len(sums.keys),
-        "checks": {"all": sums.checks["all"], "failing": sums.checks["failing"]},
-        "draining": sums.draining.to_wire(),
-        "failing": sums.failing.to_wire(),
-        "disputed": sums.disputed.to_wire(),
-    }
+    return sums.to_wire(wanted_keys)
 
 
 def _values(counted: Mapping[str, Counter[str]]) -> list[dict[str, Any]]:

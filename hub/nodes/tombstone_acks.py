@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Meta
 
 from hub.nodes.graves import Graves
-from hub.nodes.tombstones import RETENTION_MS, began, removal_of
+from hub.nodes.tombstones import RETENTION_MS, Turn, began, is_removed
 from shared.beat import NodeId
-from shared.merge import NodeRecord
+from shared.merge import NodeRecord, Reissue
 from shared.stamp import Stamp
 
 ASKED_MAX = 200
@@ -23,10 +23,20 @@ ASKED_MAX = 200
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
-    """A node, and the stamp of its removal."""
+    """A node, and the turn of its removal; hubs of older versions name no reissue."""
 
     node_id: NodeId
     stamp: Stamp
+    reissue: Reissue = 0
+
+    @property
+    def turn(self) -> Turn:
+        """The place of the removal among all that were said of the node."""
+        return Turn(self.reissue, self.stamp)
+
+
+def _held(node_id: str, turn: Turn) -> Held:
+    return Held(node_id, turn.stamp, turn.reissue)
 
 
 class TombstoneSection(msgspec.Struct, frozen=True):
@@ -41,23 +51,23 @@ class TombstoneAcks:
     """The tombstones of one hub, with who is known to hold each."""
 
     hub_id: str
-    stamps: dict[str, Stamp] = field(default_factory=dict)
+    turns: dict[str, Turn] = field(default_factory=dict)
     _held_by: dict[str, set[str]] = field(default_factory=dict)
-    _to_answer: dict[str, dict[str, Stamp]] = field(default_factory=dict)
+    _to_answer: dict[str, dict[str, Turn]] = field(default_factory=dict)
     _asked: dict[str, int] = field(default_factory=dict)
 
     def note(self, record: NodeRecord) -> None:
         """Look at a record that was loaded or has changed."""
-        removal = removal_of(record)
-        if removal is None:
+        turn = began(record)
+        if not is_removed(record):
             self.drop(record.node_id)
-        elif self.stamps.get(record.node_id) != removal.stamp:
-            self.stamps[record.node_id] = removal.stamp
+        elif self.turns.get(record.node_id) != turn:
+            self.turns[record.node_id] = turn
             self._held_by[record.node_id] = set()
 
     def drop(self, node_id: str) -> None:
         """The record lives again, or its tombstone has gone."""
-        self.stamps.pop(node_id, None)
+        self.turns.pop(node_id, None)
         self._held_by.pop(node_id, None)
 
     def section_for(self, peer: str) -> TombstoneSection:
@@ -68,8 +78,8 @@ class TombstoneAcks:
         self._asked[peer] = begin + len(asked)
         acks = self._to_answer.pop(peer, {})
         return TombstoneSection(
-            [Held(node_id, self.stamps[node_id]) for node_id in asked],
-            [Held(node_id, stamp) for node_id, stamp in islice(acks.items(), ASKED_MAX)],
+            [_held(node_id, self.turns[node_id]) for node_id in asked],
+            [_held(node_id, turn) for node_id, turn in islice(acks.items(), ASKED_MAX)],
         )
 
     def take(
@@ -81,10 +91,10 @@ class TombstoneAcks:
     ) -> None:
         """Take in what a peer asks and answers; `records` and `graves` are those of this hub."""
         for held in section.acks:
-            if self.stamps.get(held.node_id) == held.stamp:
+            if self.turns.get(held.node_id) == held.turn:
                 self._held_by[held.node_id].add(from_hub)
         mine = (held for held in section.asks if _is_held(held, records, graves))
-        self._to_answer[from_hub] = {held.node_id: held.stamp for held in mine}
+        self._to_answer[from_hub] = {held.node_id: held.turn for held in mine}
 
     def forget(self, hub: str) -> None:
         """Count no more on what a hub said: its store is another one, or it has gone for good."""
@@ -98,8 +108,8 @@ class TombstoneAcks:
         wanted = set(configured) - {self.hub_id}
         return [
             node_id
-            for node_id, stamp in self.stamps.items()
-            if wall_ms - stamp.wall_ms >= RETENTION_MS and wanted <= self._held_by[node_id]
+            for node_id, turn in self.turns.items()
+            if wall_ms - turn.stamp.wall_ms >= RETENTION_MS and wanted <= self._held_by[node_id]
         ]
 
     def lacking(self, configured: Iterable[str]) -> dict[str, int]:
@@ -113,7 +123,7 @@ class TombstoneAcks:
 def _is_held(asked: Held, records: Mapping[str, NodeRecord], graves: Graves) -> bool:
     """Whether this hub knows of that removal, of a later one, or of a later return."""
     record = records.get(asked.node_id)
-    grave = graves.stamps.get(asked.node_id)
-    return (record is not None and began(record) >= asked.stamp) or (
-        grave is not None and grave >= asked.stamp
+    grave = graves.turns.get(asked.node_id)
+    return (record is not None and began(record) >= asked.turn) or (
+        grave is not None and grave >= asked.turn
     )

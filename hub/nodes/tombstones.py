@@ -7,7 +7,7 @@ never by a clock; merging and settling together stay commutative, associative an
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
@@ -38,6 +38,20 @@ _STAMP_LIFT_MAX = 2**42 - 1  # Unix milliseconds until the year 2109.
 Said = TypeVar("Said", Facts, Observation)
 
 
+class Turn(NamedTuple):
+    """The place of a removal or a return among all that were said of one node: later ones are greater.
+
+    A person who ordered over a stamp ahead of its time has reissued it, which outranks every stamp.
+    """
+
+    reissue: int
+    stamp: Stamp
+
+
+FIRST = Turn(0, ZERO)
+"""Of a node that nobody removed yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Removal:
     """Who removed a node, when and why."""
@@ -58,9 +72,9 @@ def removal_value(at_ms: int, by: str, why: str = "") -> dict[str, Any]:
     return {"at_ms": at_ms, "by": by[:WORDS_LENGTH_MAX], "why": why[:WORDS_LENGTH_MAX]}
 
 
-def tombstone(node_id: str, stamp: Stamp, value: object = True) -> NodeRecord:
+def tombstone(node_id: str, stamp: Stamp, value: object = True, reissue: int = 0) -> NodeRecord:
     """The record of a removed node: nothing but that, and when."""
-    return NodeRecord(node_id, intent={REMOVED: Intent(value, stamp)})
+    return NodeRecord(node_id, intent={REMOVED: Intent(value, stamp, reissue)})
 
 
 def reenrolled(node_id: str, stamp: Stamp) -> NodeRecord:
@@ -107,10 +121,10 @@ def is_watched(record: NodeRecord) -> bool:
     return has_come(record) and not is_removed(record)
 
 
-def began(record: NodeRecord) -> Stamp:
-    """When the life that a record tells of was begun or ended by a person; ZERO for the first one."""
+def began(record: NodeRecord) -> Turn:
+    """When the life that a record tells of was begun or ended by a person; FIRST for the first one."""
     held = record.intent.get(REMOVED)
-    return held.stamp if held else ZERO
+    return Turn(held.reissue, held.stamp) if held else FIRST
 
 
 def lift_of(record: NodeRecord | None) -> int:

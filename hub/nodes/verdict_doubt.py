@@ -71,6 +71,7 @@ class OwnDoubts:
         for hub_id in quiet:
             since = self._waited_since.setdefault(hub_id, now)
             if not peers[hub_id].answers:
+                self._waited_since[hub_id] = now  # Once it answers, it has yet to report.
                 reason = f"{hub_id} does not answer this hub, and may hear it"
                 return Doubt(reason, now + PEER_WAIT_SECONDS_MAX)
             if now < since + PEER_WAIT_SECONDS_MAX:

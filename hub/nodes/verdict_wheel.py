@@ -1,10 +1,12 @@
-"""A timer wheel: which slots are to be looked at when, a quarter of a second precise."""
+"""A timer wheel: which slots are to be looked at when, an eighth of a second precise."""
 
 from array import array
 from dataclasses import dataclass, field
 from math import ceil
 
-TURNS_PER_SECOND = 4
+from hub.nodes.slot_move import SlotMove
+
+TURNS_PER_SECOND = 8
 _NONE = 0
 
 
@@ -46,6 +48,13 @@ class Wheel:
     def clear(self, slot: int) -> None:
         """Look at the slot no more."""
         self._armed[slot] = _NONE
+
+    def follow(self, move: SlotMove) -> None:
+        """Slots have moved."""
+        for turn, bucket in self._buckets.items():
+            armed = array("L", (slot for slot in bucket if self._armed[slot] == turn))
+            self._buckets[turn] = move.of_all(armed)
+        self._armed = move.column(self._armed)
 
     def due(self, now: float, slots_max: int) -> list[int]:
         """The slots whose time has come, at most so many; the rest comes with the next call."""

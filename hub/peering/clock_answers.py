@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -20,9 +20,10 @@ _COUNTS = ("No hub", "One hub", "Two hubs", "Three hubs", "Four hubs", "Five hub
 
 
 class ListClocks(msgspec.Struct, forbid_unknown_fields=True):
-    """How many of the edges that are off to list, worst first."""
+    """How many edges to list, worst first: of those that are `off`, or of `all`."""
 
     limit: Annotated[int, Meta(ge=1, le=WORST_MAX)] = 100
+    edges: Literal["off", "all"] = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def describe_clocks(
     moment: Moment,
     *,
     poisoned: int = 0,
-    limit: int = 100,
+    wanted: ListClocks | None = None,
 ) -> dict[str, Any]:
     """Everything that this hub knows of clocks. `poisoned` counts stored stamps that are no times."""
     own = _own(clocks, moment)
@@ -59,7 +60,7 @@ def describe_clocks(
         "own": own,
         "hubs": hubs,
         "matrix": describe_matrix(clocks, moment.now),
-        "edges": _edges(edges, moment, limit),
+        "edges": _edges(edges, moment, wanted or ListClocks()),
         "withheld": describe_withheld(admission, moment),
         "poisoned": poisoned,
         "samples": {
@@ -187,9 +188,10 @@ def _cell(belief: Belief | None) -> dict[str, Any] | None:
     }
 
 
-def _edges(edges: EdgeClocks, moment: Moment, limit: int) -> dict[str, Any]:
+def _edges(edges: EdgeClocks, moment: Moment, wanted: ListClocks) -> dict[str, Any]:
+    shown = edges.worst(wanted.limit, moment.now, sound_too=wanted.edges == "all")
     return {
-        "items": [describe_edge_clock(each) for each in edges.worst(limit, moment.now)],
+        "items": [describe_edge_clock(each) for each in shown],
         "off": edges.off,
         "known": edges.known,
         "median_ms": _round(edges.median_ms()),

@@ -180,7 +180,7 @@ class ClockPart(Witness):
             self.admission,
             moment,
             poisoned=self.poisoned,
-            limit=wanted.limit,
+            wanted=wanted,
         )
 
 

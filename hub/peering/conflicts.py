@@ -6,13 +6,16 @@ says what was decided, so that nobody's word is lost in silence.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import orjson
 
 from hub.peering.islands import Islands
-from shared.merge import REMOVED, Facts, Intent, NodeRecord, Observation, merge
+from shared.conf import Entry
+from shared.conf import later as later_entry
+from shared.merge import REMOVED, Facts, NodeRecord, Observation, merge
+from shared.stamp import Stamp
 
 VALUE_LENGTH_MAX = 120
 
@@ -24,6 +27,15 @@ LARGER_BYTES = "larger bytes"
 LATER_LIFE = "removed or let back later"
 
 
+class Written(Protocol):
+    """What somebody wrote through a hub: a wish for a node, or a setting."""
+
+    @property
+    def value(self) -> Any: ...
+    @property
+    def stamp(self) -> Stamp: ...
+
+
 class Side(msgspec.Struct, frozen=True, order=True):
     """One of two values: as JSON that may be cut, and which hub wrote it when."""
 
@@ -33,7 +45,7 @@ class Side(msgspec.Struct, frozen=True, order=True):
 
 
 class Conflict(msgspec.Struct, frozen=True, order=True):
-    """Two values for one thing, of which one holds now, by a rule."""
+    """Two values for one thing, of which one holds now, by a rule. A setting is of no node."""
 
     node_id: str
     field: str
@@ -48,11 +60,11 @@ class Between:
 
     moments: tuple[tuple[int, Islands], ...]
 
-    def covers(self, intent: Intent) -> bool:
+    def covers(self, intent: Written) -> bool:
         """Whether it was written after the split began, or while nobody had noticed it yet."""
         return intent.stamp.wall_ms >= self.moments[0][0] - UNNOTICED_MS
 
-    def were_apart(self, one: Intent, other: Intent) -> bool:
+    def were_apart(self, one: Written, other: Written) -> bool:
         """Whether the hub that wrote later could not know what the earlier one wrote."""
         hubs = {one.stamp.hub_id, other.stamp.hub_id}
         first_ms, last_ms = sorted((one.stamp.wall_ms, other.stamp.wall_ms))
@@ -78,6 +90,15 @@ def conflicts_of(mine: NodeRecord, theirs: NodeRecord, between: Between) -> list
     return sorted(found)
 
 
+def conflict_of_settings(mine: Entry, theirs: Entry, between: Between) -> Conflict | None:
+    """The same of one setting of the cluster, the same from either side."""
+    if not _clash(mine, theirs, between):
+        return None
+    winner, loser = (mine, theirs) if later_entry(mine, theirs) == mine else (theirs, mine)
+    rule = LARGER_BYTES if mine.stamp == theirs.stamp else LATER_STAMP
+    return Conflict("", f"{mine.key} for {mine.scope}", rule, _side(winner), _side(loser))
+
+
 def _of_intents(
     mine: NodeRecord, theirs: NodeRecord, merged: NodeRecord, between: Between
 ) -> Iterator[Conflict]:
@@ -91,7 +112,7 @@ def _of_intents(
     yield from _of_ended_lives(theirs, mine, between)
 
 
-def _clash(one: Intent, other: Intent, between: Between) -> bool:
+def _clash(one: Written, other: Written, between: Between) -> bool:
     return (
         one.value != other.value
         and between.covers(one)
@@ -129,8 +150,8 @@ def _order(said: Facts | Observation) -> tuple[Any, ...]:
     return said.incarnation, said.beat, said.last_seen_ms, said.hub_id
 
 
-def _side(intent: Intent) -> Side:
-    return Side(_text(intent.value), intent.stamp.hub_id, intent.stamp.wall_ms)
+def _side(said: Written) -> Side:
+    return Side(_text(said.value), said.stamp.hub_id, said.stamp.wall_ms)
 
 
 def _content(said: Facts | Observation) -> Side:

@@ -32,6 +32,7 @@ class News:
                 "observers": ", ".join(watch.buried_by),
             },
         )
+        self._tellings[watch.peer].died_as = _instance(watch)
 
     def returned(self, watch: Watch, at: float, how: str) -> None:
         """A sign of life came; news when the peer was called dead."""
@@ -39,13 +40,16 @@ class News:
         if telling is None or not telling.dead or watch.state is PeerState.DEAD:
             return
         self.returns += 1
+        if telling.died_as != _instance(watch):
+            how = f"with a new start, and {how.removesuffix(' again')}"
         seconds = max(at - telling.died_at, 0.0)
         facts = {"dead_seconds": round(seconds, 1), "how": how}
         self._turn(watch.peer, False, at, facts)
 
-    def isolated(self, peers: int) -> None:
-        """We reach nobody."""
-        self._tells.append(Tell("hub.isolated", {"peers": peers}))
+    def isolated(self, peers: int, *, by_plan: bool) -> None:
+        """We reach nobody; `by_plan` because all of them said that they leave for a while."""
+        why = {"why": "all of them were stopped in order"} if by_plan else {}
+        self._tells.append(Tell("hub.isolated", {"peers": peers, "by_plan": by_plan, **why}))
 
     def rejoined(self, seconds: float, through: str) -> None:
         """We reach somebody again."""
@@ -75,3 +79,7 @@ class News:
         telling = self._tellings.setdefault(peer, Telling())
         telling.turned(dead, at)
         self._facts[peer] = facts
+
+
+def _instance(watch: Watch) -> str:
+    return watch.life.instance if watch.life else ""

@@ -20,9 +20,12 @@ def reaches_nobody(watches: Collection[Watch], at: float, limits: DetectLimits) 
         return False
     if len(watches) == 1:  # Only failures of our own network tell its death from our isolation.
         return all(each.failure is Failure.UNROUTABLE for each in watches)
-    if latest(each.heard_at for each in watches) >= at - limits.isolated_seconds:
-        return reached_at < at - limits.unanswered_seconds
-    return True
+    return is_unheard(watches, at, limits) or reached_at < at - limits.unanswered_seconds
+
+
+def is_unheard(watches: Collection[Watch], at: float, limits: DetectLimits) -> bool:
+    """Whether none of these peers has called for so long that a hub may be isolated."""
+    return latest(each.heard_at for each in watches) < at - limits.isolated_seconds
 
 
 def out_of_sight(

@@ -17,6 +17,8 @@ class Telling:
     at: float = 0.0
     untold: int = 0
     died_at: float = 0.0
+    died_as: str = ""
+    """The instance that died: what comes back as another one has started anew."""
 
     def turned(self, dead: bool, at: float) -> None:
         """The peer has died or has come back."""

@@ -19,6 +19,7 @@ from hub.peering.detect_row import PEERS_MAX, Entry, Row, check_row, entry_of
 from hub.peering.detect_self import (
     ASKED_AT_ONCE,
     helpers,
+    is_unheard,
     last_reached,
     out_of_sight,
     reaches_nobody,
@@ -62,6 +63,8 @@ class Detector:
     news: News = field(default_factory=News)
     is_isolated: bool = False
     isolated_since: float = 0.0
+    is_alone_by_plan: bool = False
+    """Whether people were told so: all peers had said that they leave for a while."""
     refutations: int = 0
     beat: int = 0
     _rows: dict[str, tuple[Row, float]] = field(default_factory=dict)
@@ -214,13 +217,25 @@ class Detector:
         self.health.contacts(len(silent), len(watched), now)
         started = at - self.began_at >= self.limits.start_seconds
         isolated = started and reaches_nobody(watches, at, self.limits)
-        if isolated and not self.is_isolated:
-            self.isolated_since = at
-            self.news.isolated(len(watches))
+        if isolated:
+            self._tell_of_isolation(at)
         if self.is_isolated and not isolated:
             self._floor_at = at  # Whom we could not hear has all the time again.
             self.news.rejoined(at - self.isolated_since, last_reached(watches))
         self.is_isolated = isolated
+
+    def _tell_of_isolation(self, at: float) -> None:
+        """Tell that we are alone when it begins, and again when that is no longer as planned."""
+        watches = self.watches.values()
+        planned = all(self.is_held(watch.peer) for watch in watches)
+        # Whoever just came back reaches us before we reach it: that is no alarm.
+        overdue = not planned and is_unheard(watches, at, self.limits)
+        if not self.is_isolated:
+            self.isolated_since, self.is_alone_by_plan = at, planned
+            self.news.isolated(len(watches), by_plan=planned)
+        elif self.is_alone_by_plan and overdue:
+            self.is_alone_by_plan = False
+            self.news.isolated(len(watches), by_plan=False)
 
     # ---- verdicts
 

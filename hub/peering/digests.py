@@ -7,8 +7,9 @@ records: kept up to date with every change, so that a comparison costs 8 kB and 
 import hashlib
 import zlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from shared.errors import BadInput
 
@@ -31,25 +32,38 @@ def _zeros() -> "array[int]":
     return array("Q", bytes(TABLE_BYTES))
 
 
+def _nobodies() -> list[list[str]]:
+    return [[] for _ in range(BUCKETS)]
+
+
 @dataclass(slots=True)
 class Digests:
     """The hashes of one hub."""
 
     hashes: dict[str, int] = field(default_factory=dict)
     _buckets: "array[int]" = field(default_factory=_zeros)
+    _members: list[list[str]] = field(default_factory=_nobodies)
+    """The nodes of each bucket. Two hubs mostly differ in a few of them, out of 100,000 nodes."""
 
     def put(self, node: str, value: int) -> bool:
         """Note what a record is now; returns whether that is something else than before."""
         before = self.hashes.get(node)
         if before == value:
             return False
-        self._buckets[bucket_of(node)] ^= (before or 0) ^ value
+        bucket = bucket_of(node)
+        self._buckets[bucket] ^= (before or 0) ^ value
+        if before is None:
+            self._members[bucket].append(node)
         self.hashes[node] = value
         return True
 
     def drop(self, node: str) -> None:
         """Forget the record of a node."""
-        self._buckets[bucket_of(node)] ^= self.hashes.pop(node, 0)
+        value = self.hashes.pop(node, None)
+        if value is not None:
+            bucket = bucket_of(node)
+            self._buckets[bucket] ^= value
+            self._members[bucket].remove(node)
 
     def table(self) -> bytes:
         """All the buckets, 8 bytes each, big end first."""
@@ -67,20 +81,23 @@ class Digests:
 
     def listing(self, buckets: Iterable[int], after: str, limit: int) -> list[tuple[str, int]]:
         """The nodes in some buckets that come after a name, with their hashes, by name."""
-        wanted = frozenset(buckets)
-        found = (node for node in self.hashes if node > after and bucket_of(node) in wanted)
-        return [(node, self.hashes[node]) for node in sorted(found)[:limit]]
+        found = sorted(node for node in self._in(buckets) if node > after)
+        return [(node, self.hashes[node]) for node in found[:limit]]
+
+    def _in(self, buckets: Iterable[int]) -> Iterator[str]:
+        """The nodes of some buckets, in any order; there are none in a bucket that nobody has."""
+        return chain.from_iterable(
+            self._members[bucket] for bucket in frozenset(buckets) if 0 <= bucket < BUCKETS
+        )
 
     def differing(
         self, buckets: Iterable[int], after: str, through: str, theirs: Iterable[tuple[str, int]]
     ) -> list[str]:
         """The nodes of some buckets, with names after `after` and up to `through` (empty: to the end),
         of which a peer lists another hash, or which one side does not have; by name."""
-        wanted, told = frozenset(buckets), dict(theirs)
+        told = dict(theirs)
         mine = {
-            node
-            for node in self.hashes
-            if node > after and (not through or node <= through) and bucket_of(node) in wanted
+            node for node in self._in(buckets) if node > after and (not through or node <= through)
         }
         return sorted(
             node for node in mine | told.keys() if self.hashes.get(node) != told.get(node)

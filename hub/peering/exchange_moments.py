@@ -4,14 +4,21 @@ from array import array
 from dataclasses import dataclass, field
 
 from hub.nodes.heard import NEVER, Slots
+from hub.nodes.slot_move import SlotMove
 
 
 @dataclass(slots=True)
 class Moments:
-    """Monotonic seconds by node. The slots belong to somebody who keeps them as long as this lives."""
+    """Monotonic seconds by node. The slots belong to somebody who lives as long as this."""
 
     slots: Slots
     _at: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def __post_init__(self) -> None:
+        self.slots.follow(self._follow)
+
+    def _follow(self, move: SlotMove) -> None:
+        self._at = move.column(self._at)
 
     def put(self, node: str, at: float) -> None:
         """Note the moment of a node; raises BadInput when there are too many nodes."""

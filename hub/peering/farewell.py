@@ -64,12 +64,31 @@ class Farewells:
     """The last word about each hub that was ever sent away."""
 
     by_hub: dict[str, Farewell] = field(default_factory=dict)
+    hub_by_url: dict[str, str] = field(default_factory=dict)
+    """Which of them was at an address in the settings of this hub. Others have settings of their own."""
     _digest: str = ""
 
     def gone(self, hub: str) -> Farewell | None:
         """The word by which a hub is gone; None for one that may take part."""
         word = self.by_hub.get(hub)
         return word if word is not None and word.gone else None
+
+    def urls(self, hub: str) -> list[str]:
+        """Where the settings of this hub still name one that is gone."""
+        return sorted(url for url, name in self.hub_by_url.items() if name == hub)
+
+    def located(self, hub: str, url: str) -> bool:
+        """Note that an address in the settings leads to a gone hub; whether that is news."""
+        is_news = self.hub_by_url.get(url) != hub
+        self.hub_by_url[url] = hub
+        return is_news
+
+    def lose(self, hub: str) -> list[str]:
+        """Forget where a hub was; returns its addresses."""
+        urls = self.urls(hub)
+        for url in urls:
+            del self.hub_by_url[url]
+        return urls
 
     def decide(self, hub: str, stamp: Stamp, why: str, url: str, *, gone: bool) -> Farewell:
         """The word of a person, which overrules all that is known here; not yet taken in."""

@@ -23,7 +23,12 @@ from hub.peering.farewell import (
 from hub.peering.sections import Section
 from hub.peers import Peer
 from hub.rpc import Method
-from hub.store.farewell_table import load_farewells, save_farewells
+from hub.store.farewell_table import (
+    load_addresses,
+    load_farewells,
+    save_addresses,
+    save_farewells,
+)
 from hub.web.routes import RouteSpec
 from shared.errors import BadInput, HeadwaterError, RpcError, Unavailable
 
@@ -52,6 +57,8 @@ class FarewellPart(Section):
     book: Farewells
     _theirs: dict[str, str] = field(default_factory=dict)
     """The digest that each peer told last."""
+    _has_unsaved: bool = False
+    """Whether addresses of gone hubs are to be written down."""
     _arrived: "asyncio.Queue[list[Farewell]]" = field(default_factory=lambda: asyncio.Queue(64))
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One decision at a time: what is written last must be what counts."""
@@ -75,6 +82,7 @@ class FarewellPart(Section):
         """Write down what peers tell, and act by it."""
         for word in self.book.words():
             await self._act(word)
+        await self._save_addresses()
         while True:
             words = await self._arrived.get()
             try:
@@ -168,6 +176,20 @@ class FarewellPart(Section):
                 _follow(self.ground, word)
                 self._tell(word)
                 await self._act(word)
+        await self._save_addresses()
+
+    async def _save_addresses(self) -> None:
+        """Write down what the settings of this hub name that is gone; what fails is written the next time,
+        and only this hub misses it meanwhile."""
+        if not self._has_unsaved:
+            return
+        held = dict(self.book.hub_by_url)
+        try:
+            await self.ground.database.write(lambda db: save_addresses(db, held))
+        except Unavailable as error:
+            log.warning("where removed hubs were is not noted: %s", error)
+            return
+        self._has_unsaved = held != self.book.hub_by_url
 
     def _tell(self, word: Farewell) -> None:
         by = {"peer": word.hub, "by": word.stamp.hub_id}
@@ -179,14 +201,32 @@ class FarewellPart(Section):
     async def _act(self, word: Farewell) -> None:
         mesh = self.ground.mesh
         if not word.gone:
-            mesh.meet({word.hub: word.url})
+            urls = self.book.lose(word.hub)
+            self._has_unsaved = self._has_unsaved or bool(urls)
+            mesh.meet({word.hub: urls[0] if urls else word.url})
             return
         self._theirs.pop(word.hub, None)
-        for peer in mesh.peers.of(word.hub, word.url):
+        known = mesh.peers.nameless_at(self.book.urls(word.hub))
+        for peer in {
+            peer.url: peer for peer in [*mesh.peers.of(word.hub, word.url), *known]
+        }.values():
+            self.locate(word.hub, peer)
             try:
                 await mesh.forget(peer)
             except Unavailable as error:  # It is out; by the word it is so after a restart, too.
                 log.warning("%s is not deleted from the disk: %s", peer.key, error)
+
+    def locate(self, hub: str, peer: Peer) -> None:
+        """Note where a hub that is gone is named by the settings: after a restart nobody may answer there,
+        and an address without a name would count as a peer."""
+        if peer.configured and self.book.located(hub, peer.url):
+            self._has_unsaved = True
+
+    def answered(self, hub: str, peer: Peer) -> None:
+        """A hub that is gone has answered at an address of the settings."""
+        self.locate(hub, peer)
+        if self._has_unsaved and not self._arrived.full():
+            self._arrived.put_nowait([])
 
     # ---- keeping out
 
@@ -210,6 +250,7 @@ class FarewellPart(Section):
                 "through": word.stamp.hub_id,
                 "at": time_of_ms(stamp_time_ms(word.stamp, wall_ms)),
                 "why": word.why,
+                "urls": self.book.urls(word.hub),
             }
             for word in self.book.words()
             if word.gone
@@ -241,9 +282,12 @@ def build(ground: Ground) -> FarewellPart:
     book = Farewells()
     with ground.database.reading() as connection:
         book.take(load_farewells(connection))
+        addresses = load_addresses(connection)
+    named = {url: hub for url, hub in addresses.items() if url in ground.config.peers}
+    book.hub_by_url = {url: hub for url, hub in named.items() if book.gone(hub)}
     for word in book.words():
         _follow(ground, word)
     part = FarewellPart(ground, book)
-    ground.mesh.refusal = part.refusal
+    ground.mesh.refusal, ground.mesh.on_outcast = part.refusal, part.answered
     ground.in_status["removed_hubs"] = part.describe
     return part

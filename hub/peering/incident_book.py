@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hub.peering.conflicts import Between, Conflict, conflicts_of
+from hub.peering.conflicts import Between, Conflict, conflict_of_settings, conflicts_of
 from hub.peering.incident import (
     CONFLICTS_MAX,
     MOMENTS_MAX,
@@ -22,6 +22,7 @@ from hub.peering.incident import (
     merge_sights,
 )
 from hub.peering.islands import IslandBook, Islands
+from shared.conf import Entry
 from shared.merge import NodeRecord
 
 WRITE_DOWN_SECONDS = 60.0
@@ -202,11 +203,28 @@ class IncidentBook:
 
     def note_merge(self, mine: NodeRecord | None, theirs: NodeRecord) -> None:
         """Look at two records that become one, before they do; costs nothing while there is no split."""
-        sight, held = self.own, self._open
-        if sight is None or held is None or mine is None or not sight.moments:
+        between = self._between()
+        if between is not None and mine is not None:
+            self._find(conflicts_of(mine, theirs, between))
+
+    def note_setting(self, mine: Entry, theirs: Entry) -> None:
+        """Look at two wishes for one setting, before one of them goes."""
+        between = self._between()
+        if between is not None and (found := conflict_of_settings(mine, theirs, between)):
+            self._find([found])
+
+    def _between(self) -> Between | None:
+        """Who was with whom until now; None while there is no split."""
+        sight = self.own
+        if sight is None or self._open is None or not sight.moments:
+            return None
+        return Between(tuple((moment.at_ms, moment.islands) for moment in sight.moments))
+
+    def _find(self, conflicts: Iterable[Conflict]) -> None:
+        held = self._open
+        if held is None:
             return
-        between = Between(tuple((moment.at_ms, moment.islands) for moment in sight.moments))
-        for conflict in conflicts_of(mine, theirs, between):
+        for conflict in conflicts:
             if len(held.found) < CONFLICTS_MAX:
                 held.found.add(conflict)
             elif conflict not in held.found:

@@ -27,15 +27,18 @@ def incident(name: str, sights: Iterable[Sight]) -> dict[str, Any] | None:
 
 
 def kind_of(group: Group) -> str:
-    """Whether hubs were apart and alive ("split"), or one was not running ("outage").
+    """Whether hubs went on apart ("split"), or one did not ("outage"): it was not running, or stood still.
 
+    Who goes on apart misses the others as they miss it, and writes that down. One that is back and has
+    not is said to have stood still once the incident is closed: until then its word may be on its way.
     From one side alone nobody can tell; "unknown" stands until somebody is back.
     """
     returned = {how for sight in group for how in sight.returned.values()}
     observers = {sight.observer for sight in group}
-    if "same" in returned or any(observers & sight.missed() for sight in group):
+    if any(observers & sight.missed() for sight in group):
         return "split"
-    return "outage" if "restarted" in returned else "unknown"
+    stood_still = "same" in returned and all(sight.equal_ms is not None for sight in group)
+    return "outage" if stood_still or "restarted" in returned else "unknown"
 
 
 def _summary(group: Group, sights: Iterable[Sight]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ One row tells "I do not reach it". Several tell a dead hub, a dead link, a one-w
 apart, as no single hub can.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import combinations
 from typing import Any
@@ -17,6 +17,9 @@ ROW_FRESH_SECONDS = 5.0
 """An older row is history: it is shown, and nothing follows from it."""
 
 HEARD_SECONDS = 3.0
+HEARD_AFTER_SECONDS = 1.2
+"""Two probes. A hub that dies has spoken last when it last answered, give or take one."""
+
 TOGETHER_SECONDS = 3.0
 """Hubs that fall silent within this time of each other have one cause more likely than several."""
 
@@ -70,6 +73,8 @@ class Matrix:
     """The rows as one hub knows them, by name of the hub."""
 
     rows: tuple[SeenRow, ...]
+    away: Mapping[str, str] = field(default_factory=dict)
+    """The hubs that are away by plan, and until when at most (UTC). Nobody misses them."""
 
     @property
     def hubs(self) -> list[str]:
@@ -83,8 +88,9 @@ class Matrix:
 
     @property
     def fresh(self) -> dict[str, Row]:
-        """The rows that speak of now."""
-        return {seen.row.hub: seen.row for seen in self.rows if not seen.is_old}
+        """The rows that speak of now: young ones, but for the last words of a hub that died since."""
+        young = [seen for seen in self.rows if not seen.is_old]
+        return {seen.row.hub: seen.row for seen in young if not _is_last_word(seen, young)}
 
     def to_wire(self) -> dict[str, Any]:
         """As JSON values: rows with their age, and the findings."""
@@ -95,14 +101,17 @@ class Matrix:
         return {
             "hubs": self.hubs,
             "rows": rows,
+            "away": dict(self.away),
             "findings": [each.to_wire() for each in verdicts(self)],
         }
 
 
 def verdicts(matrix: Matrix) -> list[Finding]:
     """Everything that is wrong between the hubs, the gravest first; nothing when all is well."""
-    look = _Look(matrix, matrix.fresh)
+    fresh = {hub: row for hub, row in matrix.fresh.items() if hub not in matrix.away}
+    look = _Look(matrix, fresh)
     found = [
+        *look.away_hubs(),
         *look.gone_hubs(),
         *look.gone_together(),
         *look.islands(),
@@ -133,10 +142,20 @@ class _Look:
             return {}
         return {name: entry for name, entry in told.items() if _way(entry) is Way.CLOSED}
 
+    @property
+    def expected(self) -> list[str]:
+        """All hubs but those that are away by plan."""
+        return [hub for hub in self.matrix.hubs if hub not in self.matrix.away]
+
     def gone(self) -> dict[str, dict[str, Entry]]:
         """The hubs that nobody hears, and who misses each."""
-        told = {hub: self.missers(hub) for hub in self.matrix.hubs}
+        told = {hub: self.missers(hub) for hub in self.expected}
         return {hub: missers for hub, missers in told.items() if missers}
+
+    def away_hubs(self) -> Iterable[Finding]:
+        for hub, ends in sorted(self.matrix.away.items()):
+            told = f" until {ends[:19].replace('T', ' ')} UTC" if ends else ""
+            yield Finding("away_hub", "info", (hub,), f"{hub} is away by plan{told}")
 
     def gone_hubs(self) -> Iterable[Finding]:
         for hub, missers in self.gone().items():
@@ -176,7 +195,8 @@ class _Look:
 
     def old_rows(self) -> Iterable[Finding]:
         for seen in self.matrix.rows:
-            if seen.is_old and not self.missers(seen.row.hub):
+            is_expected = seen.row.hub in self.expected
+            if seen.is_old and is_expected and not self.missers(seen.row.hub):
                 words = f"the row of {seen.row.hub} is {_seconds(seen.age_s)} old"
                 yield Finding("old_row", "info", (seen.row.hub,), words)
 
@@ -221,7 +241,7 @@ class _Look:
     def links(self) -> Iterable[Finding]:
         gone = self.gone()
         group = {hub: index for index, names in enumerate(self.components()) for hub in names}
-        for one, other in combinations(self.matrix.hubs, 2):
+        for one, other in combinations(self.expected, 2):
             apart = one in group and other in group and group[one] != group[other]
             if not apart and one not in gone and other not in gone:
                 yield from self._link(one, other)
@@ -251,12 +271,33 @@ def _way(entry: Entry) -> Way:
 
 
 def _hears(entry: Entry) -> bool:
-    heard = entry.heard_age_s is not None and entry.heard_age_s <= HEARD_SECONDS
-    return heard or entry.state is PeerState.ALIVE
+    """Whether something comes from a peer, and came also after its last answer."""
+    if entry.state is PeerState.ALIVE:
+        return True
+    heard, reached = entry.heard_age_s, entry.reached_age_s
+    if heard is None or heard > HEARD_SECONDS:
+        return False
+    return reached is None or reached - heard > HEARD_AFTER_SECONDS
 
 
 def _hears_only(entry: Entry) -> bool:
     return entry.state is not PeerState.ALIVE and _hears(entry)
+
+
+def _is_last_word(seen: SeenRow, rows: Iterable[SeenRow]) -> bool:
+    """Whether a row is from before its hub fell silent, as all others say that it did."""
+    told = [(each, each.row.entry(seen.row.hub)) for each in rows if each is not seen]
+    known = [(each, entry) for each, entry in told if entry is not None]
+    return bool(known) and all(
+        _way(entry) is Way.CLOSED
+        and not _hears_only(entry)
+        and seen.age_s + HEARD_AFTER_SECONDS > _lost_age(entry) + each.age_s
+        for each, entry in known
+    )
+
+
+def _lost_age(entry: Entry) -> float:
+    return entry.state_age_s if entry.reached_age_s is None else entry.reached_age_s
 
 
 def _silent_age(entries: Iterable[Entry]) -> float:

@@ -10,12 +10,13 @@ from html import escape
 
 from hub.peering.detect_row import Entry
 from hub.peering.detect_values import PeerState
-from hub.peering.matrix import Finding, Matrix, SeenRow, verdicts
+from hub.peering.matrix import Finding, Matrix, verdicts
 
 NAME_SHOWN_MAX = 16
 CELL_WIDTH, CELL_HEIGHT, HEAD_WIDTH, HEAD_HEIGHT, MARGIN = 118, 44, 190, 40, 12
 LINE_HEIGHT = 20
 FINDINGS_SHOWN_MAX = 12
+ALL_IS_WELL = "every hub reaches every other"
 
 _STYLE = """
 .m{color-scheme:light dark;font:13px system-ui,sans-serif}
@@ -36,7 +37,7 @@ def draw_text(matrix: Matrix) -> str:
     hubs = matrix.hubs
     lines = [
         ["from \\ to", *hubs],
-        *([_head(matrix.seen(hub), hub), *_told(matrix, hub)] for hub in hubs),
+        *([_head(matrix, hub), *_told(matrix, hub)] for hub in hubs),
     ]
     widths = [max(len(line[column]) for line in lines) for column in range(len(hubs) + 1)]
     table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
@@ -44,15 +45,18 @@ def draw_text(matrix: Matrix) -> str:
 
 
 def _told(matrix: Matrix, hub: str) -> list[str]:
-    return [" ".join(_cell(matrix.seen(hub), hub, peer).lines) for peer in matrix.hubs]
+    return [" ".join(_cell(matrix, hub, peer).lines) for peer in matrix.hubs]
 
 
-def _head(seen: SeenRow | None, hub: str) -> str:
+def _head(matrix: Matrix, hub: str) -> str:
     """A hub and how far its word can be trusted."""
-    return " ".join(filter(None, (hub, _standing(seen))))
+    return " ".join(filter(None, (hub, _standing(matrix, hub))))
 
 
-def _standing(seen: SeenRow | None) -> str:
+def _standing(matrix: Matrix, hub: str) -> str:
+    seen = matrix.seen(hub)
+    if hub in matrix.away:
+        return "(away by plan)"
     if seen is None:
         return "(silent)"
     if seen.is_old:
@@ -67,7 +71,7 @@ def _findings_text(findings: Iterable[Finding]) -> list[str]:
     for each in findings:
         lines.append(f"{each.severity}: {each.words}")
         lines.extend(f"  {line}" for line in each.evidence)
-    return lines or ["every hub reaches every other"]
+    return lines or [ALL_IS_WELL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,15 @@ class _Cell:
     lines: tuple[str, ...]
 
 
-def _cell(seen: SeenRow | None, hub: str, peer: str) -> _Cell:
+def _cell(matrix: Matrix, hub: str, peer: str) -> _Cell:
+    seen = matrix.seen(hub)
     if hub == peer:
         return _Cell("self", ("-",))
     entry = seen.row.entry(peer) if seen else None
     if entry is None:
         return _Cell("unknown", ("?",))
+    if peer in matrix.away and entry.state is not PeerState.ALIVE:
+        return _Cell("unknown", ("away", "by plan"))
     return _Cell(entry.state.value, _lines(entry))
 
 
@@ -99,7 +106,7 @@ def draw_svg(matrix: Matrix, *, styled: bool = True) -> str:
     Without its style it goes into a page, which forbids styles that are not from its own files.
     """
     hubs, findings = matrix.hubs, verdicts(matrix)
-    words = [each.words for each in findings] or ["every hub reaches every other"]
+    words = [each.words for each in findings] or [ALL_IS_WELL]
     shown = words[:FINDINGS_SHOWN_MAX]
     if len(words) > len(shown):
         shown.append(f"and {len(words) - len(shown)} more")
@@ -136,13 +143,13 @@ def _columns(hubs: list[str]) -> list[str]:
 
 def _line(matrix: Matrix, hub: str, at: int) -> list[str]:
     seen, y = matrix.seen(hub), MARGIN + HEAD_HEIGHT + at * CELL_HEIGHT
-    standing = _standing(seen)
+    standing = _standing(matrix, hub)
     parts = [_text(MARGIN, y + 18, _short(hub))]
     if standing:
         parts.append(_text(MARGIN, y + 34, standing, "soft"))
     old = seen is not None and seen.is_old
     for column, peer in enumerate(matrix.hubs):
-        parts.extend(_box(_x(column), y, _cell(seen, hub, peer), f"{hub} to {peer}", old=old))
+        parts.extend(_box(_x(column), y, _cell(matrix, hub, peer), f"{hub} to {peer}", old=old))
     return parts
 
 

@@ -15,7 +15,15 @@ def read_matrix(answer: Mapping[str, Any]) -> Matrix:
     rows = answer.get("rows")
     if not isinstance(rows, list):
         raise BadInput("the answer has no rows of a matrix")
-    return Matrix(tuple(_read(row) for row in rows))
+    return Matrix(tuple(_read(row) for row in rows), _away(answer.get("away", {})))
+
+
+def _away(told: object) -> dict[str, str]:
+    """Hubs that are away by plan; hubs of before tell of none."""
+    try:
+        return msgspec.convert(told, dict[str, str])
+    except msgspec.ValidationError as error:
+        raise BadInput(f"the hubs that are away cannot be read: {error}") from error
 
 
 def _read(told: object) -> SeenRow:

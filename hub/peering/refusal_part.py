@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hub.gossip import Gossip
 from hub.ground import Ground
 from hub.peering.clock_samples import Echo
-from hub.peering.refusals import Refusals, kind_of
+from hub.peering.refusals import STRANGER, Refusals, kind_of
 from hub.peering.sections import Section
 from hub.peering.witness import Refusal, Witness
 from hub.peers import Peer
@@ -32,6 +32,8 @@ class RefusalPart(Witness):
     """What this hub refuses."""
     there: Refusals = field(default_factory=Refusals)
     """What peers refuse of this hub."""
+    strangers: Refusals = field(default_factory=Refusals)
+    """Who comes without the cluster key, in a book of its own: whoever it is, it takes no room of peers."""
 
     # ---- what a part is
 
@@ -70,6 +72,15 @@ class RefusalPart(Witness):
             facts = {"peer": who, "door": door, "kind": kind, "reason": reason}
             self.ground.report("gossip.refused", facts)
         self._show_named(who)
+
+    def knocked(self, address: str, name: str, door: str, now: float) -> None:
+        """Tell of an address once: a hub of another cluster, or one with a wrong key."""
+        called = f" (it calls itself {name})" if name else ""
+        reason = f"it comes without the CLUSTER_KEY of this hub{called}"
+        if self.strangers.note(address, door, STRANGER, reason, now):
+            log.warning("%s at %s is refused: %s", address, door, reason)
+            facts = {"peer": address, "door": door, "kind": STRANGER, "reason": reason}
+            self.ground.report("gossip.refused", facts)
 
     def accepted(self, who: str, door: str) -> None:
         """Something may be over by that."""

@@ -25,6 +25,12 @@ TOLD_MAX = 30
 TOLD_SECONDS = 600.0
 REASON_LENGTH_MAX = 300
 
+STRANGER = "key"
+"""The kind of refusal of whoever comes without the cluster key."""
+
+STRANGER_SECONDS = 3600.0
+"""An address from which nobody knocked for so long is forgotten."""
+
 
 class OtherVersion(BadInput):
     """A hub of another release whose words this one cannot read."""
@@ -69,7 +75,7 @@ def kind_of(error: HeadwaterError) -> str:
     return "unreadable"
 
 
-_OF_THE_HUB = frozenset({"version", "cluster", "double", "not_admitted"})
+_OF_THE_HUB = frozenset({"version", "cluster", "double", "not_admitted", STRANGER})
 """What is wrong with a hub as a whole is told once for all its doors."""
 
 
@@ -88,6 +94,8 @@ class Refusal:
 
 def _quiet_seconds(entry: Refusal) -> float:
     """After how long a silence the same trouble is new."""
+    if entry.kind == STRANGER:
+        return STRANGER_SECONDS
     return SHOWN_SECONDS if entry.doors else QUIET_SECONDS
 
 

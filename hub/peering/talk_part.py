@@ -16,7 +16,9 @@ from hub.peering.exchange_wire import MESSAGE_BYTES_MAX
 from hub.peering.node_letters import MEDIA_TYPE
 from hub.peering.parked import ENTRIES_MAX
 from hub.peering.sections import Section
-from hub.peering.talk import PATH, Talk
+from hub.peering.talk import Talk, build_talk
+from hub.peering.talk_answers import TalkAnswers
+from hub.peering.talk_post import PATH
 from hub.rpc import Method
 from hub.web.routes import RouteSpec
 
@@ -32,6 +34,7 @@ class TalkPart:
     """What hubs share of nodes, at work."""
 
     talk: Talk
+    answers: TalkAnswers
 
     def methods(self) -> Mapping[str, Method]:
         """What people ask."""
@@ -55,7 +58,7 @@ class TalkPart:
     async def door(self, request: Request) -> Response:
         """New changes of a peer, or a question for those that it lacks."""
         letter = await read_body(request, MESSAGE_BYTES_MAX)
-        return Response(self.talk.answer(letter), media_type=MEDIA_TYPE)
+        return Response(self.answers.answer(letter), media_type=MEDIA_TYPE)
 
     async def parked(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Records of peers that this hub could not apply and set aside, the newest first."""
@@ -67,6 +70,6 @@ class TalkPart:
 
 def build(ground: Ground) -> TalkPart:
     """The part of this hub; from now on its changes are told."""
-    return TalkPart(
-        Talk(ground.registry, ground.mesh, ground.runtime, ground.report, ground.counters)
-    )
+    talk = build_talk(ground.registry, ground.mesh, ground.runtime, ground.report, ground.counters)
+    answers = TalkAnswers(ground.mesh, ground.registry.exchange, ground.runtime)
+    return TalkPart(talk, answers)

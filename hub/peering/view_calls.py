@@ -16,8 +16,6 @@ from shared.errors import RpcError
 BUCKET_NODES_MAX = 2_000
 BUCKETS_ASKED_MAX = 4
 NODES_MAX = 100
-NODES_AT_ONCE = 5_000
-"""Some ten milliseconds: a hub that stands still for long counts as dead."""
 
 Ask = Callable[[str, str, dict[str, Any]], Awaitable[Mapping[str, Any]]]
 """Calls a method of another hub; raises RpcError or Unreachable."""
@@ -62,18 +60,9 @@ class ViewCalls:
     async def hub_views_bucket(self, raw: dict[str, Any]) -> dict[str, Any]:
         """The hashes of the nodes in one bucket, for a hub that compares."""
         wanted: OfBucket = read(OfBucket, raw)
-        held = await self._held(wanted.bucket)
+        held = self.book.digest.in_bucket(wanted.bucket)
         listed = list(held.items())[:BUCKET_NODES_MAX]
         return {"nodes": dict(listed), "nodes_total": len(held)}
-
-    async def _held(self, bucket: int) -> dict[str, str]:
-        """What this hub holds of a bucket, by name; the event loop gets its turn meanwhile."""
-        digest, found = self.book.digest, dict[str, str]()
-        nodes = digest.nodes()
-        for first in range(0, len(nodes), NODES_AT_ONCE):
-            found |= digest.in_bucket(bucket, nodes[first : first + NODES_AT_ONCE])
-            await asyncio.sleep(0)
-        return dict(sorted(found.items()))
 
     async def _nodes(self, hub: str, bucket: int | None) -> list[dict[str, Any]]:
         peer = self.book.peers.get(hub)
@@ -93,7 +82,7 @@ class ViewCalls:
             raise RpcError(
                 "internal", f"{hub} lists its nodes in a strange way: {error}"
             ) from error
-        mine = await self._held(bucket)
+        mine = self.book.digest.in_bucket(bucket)
         return [
             {"node_id": node, "bucket": bucket, "mine": mine.get(node), "theirs": theirs.get(node)}
             for node in sorted(mine.keys() | theirs.keys())

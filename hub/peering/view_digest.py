@@ -10,9 +10,9 @@ another did not still makes them differ.
 """
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from struct import Struct
 
 from hub.nodes.tombstones import is_removed
 from shared.liveness import NodeState
@@ -26,6 +26,8 @@ HEARD, SILENT = "heard", "silent"
 
 _HEARD = (NodeState.ONLINE, NodeState.LATE, NodeState.SUSPECT)
 _SHORT_MASK = (1 << 8 * SHORT_BYTES) - 1
+_WHOLE = Struct(f">{BUCKETS}Q")
+"""All buckets as bytes, the same on every machine."""
 _MASK = (1 << 64) - 1
 _ODD = 0x9E3779B97F4A7C15
 """An odd factor: what a heard node adds follows from the whole of its hash, so no two cancel out."""
@@ -64,6 +66,9 @@ class NodeDigest:
     _hashes: dict[str, int] = field(default_factory=dict)
     """By node the hash of its record, with the verdict in the last bit: one number for 100,000 nodes."""
 
+    _members: list[list[str]] = field(default_factory=lambda: [[] for _ in range(BUCKETS)])
+    """The nodes of each bucket, in no order: who compares asks for one of 256."""
+
     def __len__(self) -> int:
         """How many live records are in it."""
         return len(self._hashes)
@@ -90,27 +95,26 @@ class NodeDigest:
         held = self._hashes.pop(node_id, 0)
         if value:
             self._hashes[node_id] = value
-        if held != value:
-            self.buckets[bucket_of(node_id)] ^= _in_bucket(held) ^ _in_bucket(value)
+        if held == value:
+            return
+        bucket = bucket_of(node_id)
+        self.buckets[bucket] ^= _in_bucket(held) ^ _in_bucket(value)
+        if not held:
+            self._members[bucket].append(node_id)
+        elif not value:
+            self._members[bucket].remove(node_id)
 
     def root(self) -> str:
         """One short text for all buckets: equal roots mean equal facts and intent."""
-        return blake2b(b"".join(b.to_bytes(8) for b in self.buckets), digest_size=8).hexdigest()
+        return blake2b(_WHOLE.pack(*self.buckets), digest_size=8).hexdigest()
 
     def short(self) -> bytes:
         """The buckets as they are sent to a peer, `SHORT_BYTES` each."""
         return b"".join((held & _SHORT_MASK).to_bytes(SHORT_BYTES) for held in self.buckets)
 
-    def nodes(self) -> list[str]:
-        """The nodes that are in it, in no order."""
-        return list(self._hashes)
-
-    def in_bucket(self, bucket: int, nodes: Iterable[str] | None = None) -> dict[str, str]:
-        """What is held of the nodes of one bucket, by name; looks through these nodes, or all."""
-        names = self._hashes if nodes is None else nodes
-        here = (node_id for node_id in names if bucket_of(node_id) == bucket)
-        held = {node_id: self._hashes.get(node_id) for node_id in sorted(here)}
-        return {node_id: _text(value) for node_id, value in held.items() if value is not None}
+    def in_bucket(self, bucket: int) -> dict[str, str]:
+        """What is held of the nodes of one bucket, by name; looks at no others."""
+        return {node_id: _text(self._hashes[node_id]) for node_id in sorted(self._members[bucket])}
 
 
 def _text(held: int) -> str:

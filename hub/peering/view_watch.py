@@ -25,6 +25,7 @@ from hub.peering.views import ViewBook
 from hub.peering.witness import Witness
 from hub.peers import Peer
 from hub.registry import Registry
+from shared.conf import Entry
 from shared.errors import HeadwaterError
 from shared.merge import NodeRecord
 from shared.runtime import Runtime
@@ -104,6 +105,11 @@ class ViewWatch(Witness):
         if self.incidents.is_open:
             self.incidents.note_merge(self.registry.records.get(record.node_id), record)
         return record
+
+    def told_setting(self, mine: Entry, theirs: Entry) -> None:
+        """Look at a setting of a peer before one of the two values goes."""
+        if self.incidents.is_open:
+            self.incidents.note_setting(mine, theirs)
 
     # ---- what is told of messages
 
@@ -216,7 +222,7 @@ class ViewWatch(Witness):
             self._now,
             self.runtime.wall_ms(),
             Writes(
-                self._orders,
+                self._orders + self.counters.get("settings_written", 0),
                 self.counters.get("records_accepted", 0),
                 self.counters.get("chunks_accepted", 0),
             ),

@@ -6,7 +6,7 @@ difference is seen again: what is on its way is gone at the next round, and what
 """
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -25,6 +25,8 @@ COUNTED_SECONDS = 0.9
 
 NO_BELIEF = HubBelief("unknown", "")
 BUCKETS_SHOWN = 16
+LIFE_SHOWN = 8
+"""Characters of a life that tell it from others."""
 HUBS_MAX = 64
 
 Event = tuple[str, Mapping[str, Any]]
@@ -156,7 +158,7 @@ class ViewBook:
 
     def _compare_hub(self, hub: str, said: dict[str, HubBelief], now: float) -> None:
         held = self._hubs_differ.get(hub)
-        if len({_standpoint(belief) for belief in said.values()}) < 2:
+        if not _differ(said.values()):
             self._hubs_differ.pop(hub, None)
         elif held is None:
             self._hubs_differ[hub] = Difference(said, 1, now)
@@ -165,7 +167,7 @@ class ViewBook:
 
     def _hubs_news(self, now: float) -> list[Event]:
         events: list[Event] = []
-        for hub, held in self._hubs_differ.items():
+        for hub, held in sorted(self._hubs_differ.items(), key=lambda item: item[0]):
             if held.is_disagreement and hub not in self._hubs_told:
                 self._hubs_told.add(hub)
                 events.append(("views.differ", {"about": "hub", "subject": hub, **_by(held)}))
@@ -213,6 +215,13 @@ class ViewBook:
         }
 
 
+def _differ(said: Iterable[HubBelief]) -> bool:
+    """Whether hubs say different things. A life that a hub has not heard yet is no other life."""
+    standpoints = {_standpoint(belief) for belief in said}
+    lives = {life for _, life in standpoints if life}
+    return len({state for state, _ in standpoints}) > 1 or len(lives) > 1
+
+
 def _standpoint(belief: HubBelief) -> tuple[str, str]:
     """What of a belief hubs can disagree about: why a hub is not there some know and others do not."""
     if belief is NO_BELIEF:
@@ -220,6 +229,18 @@ def _standpoint(belief: HubBelief) -> tuple[str, str]:
     if belief.state in ("dead", "leaving", "unknown"):
         return "gone", ""
     return belief.state, belief.instance
+
+
+def _words(said: Mapping[str, HubBelief]) -> dict[str, str]:
+    """What each hub says, in words that differ as the beliefs do: of lives, too, if these differ."""
+    has_lives = len({life for _, life in map(_standpoint, said.values()) if life}) > 1
+    return {by: _word(belief, has_lives=has_lives) for by, belief in sorted(said.items())}
+
+
+def _word(belief: HubBelief, *, has_lives: bool) -> str:
+    state, life = _standpoint(belief)
+    state = state if belief is NO_BELIEF else belief.state
+    return f"{state} in life {life[:LIFE_SHOWN]}" if has_lives and life else state
 
 
 def _nodes_told(peer: PeerView, hub: str, now: float) -> list[Event]:
@@ -236,7 +257,7 @@ def _nodes_told(peer: PeerView, hub: str, now: float) -> list[Event]:
 
 def _by(held: Difference) -> dict[str, Any]:
     said = held.value if isinstance(held.value, dict) else {}
-    return {"by": {hub: belief.state for hub, belief in sorted(said.items())}}
+    return {"by": _words(said)}
 
 
 def _hub_row(hub: str, held: Difference, now: float) -> dict[str, Any]:
@@ -248,6 +269,7 @@ def _hub_row(hub: str, held: Difference, now: float) -> dict[str, Any]:
         "rounds": held.rounds,
         "disagreement": held.is_disagreement,
         "by": {by: belief.to_wire() for by, belief in sorted(said.items())},
+        "says": _words(said),
     }
 
 
@@ -276,14 +298,16 @@ def _nodes_row(hub: str, peer: PeerView, now: float) -> dict[str, Any]:
 
 
 def _view_row(hub: str, section: ViewSection, peer: PeerView | None, now: float) -> dict[str, Any]:
+    is_fresh = peer is None or now - peer.heard_at <= FRESH_SECONDS
+    is_equal = peer is None or peer.root_differs_since is None
     return {
         "hub": hub,
         "age_s": round(now - peer.heard_at, 1) if peer else 0.0,
-        "fresh": peer is None or now - peer.heard_at <= FRESH_SECONDS,
+        "fresh": is_fresh,
         "hubs": {name: belief.to_wire() for name, belief in sorted(section.hubs.items())},
         "nodes": section.nodes,
         "states": dict(section.states),
         "root": section.root,
-        "nodes_equal": peer is None or peer.root_differs_since is None,
+        "nodes_equal": is_equal if is_fresh else None,
         "buckets_differing": len(peer.buckets) if peer else 0,
     }

@@ -1,7 +1,7 @@
 """Builds what watches the peers of a hub: the loop, the door for probes, the section, the method."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.requests import Request
@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from hub import params
 from hub.bodies import read_body
+from hub.describe import time_of_ms
 from hub.ground import Ground
 from hub.peering.detect_values import LIMITS
 from hub.peering.detector import Detector
@@ -49,8 +50,19 @@ class WatchPart:
     async def matrix(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Which hub reaches which, as each of them says, and what is wrong between them."""
         params.read(params.Nothing, raw)
-        matrix = self.watcher.detector.matrix(self.ground.now, self.ground.runtime.wall_ms())
+        now, wall_ms = self.ground.now, self.ground.runtime.wall_ms()
+        matrix = replace(self.watcher.detector.matrix(now, wall_ms), away=self._away(now, wall_ms))
         return {"hub": self.ground.hub_id, **matrix.to_wire()}
+
+    def _away(self, now: float, wall_ms: int) -> dict[str, str]:
+        """The hubs that are away by plan, and until when."""
+        peers = self.ground.mesh.peers
+        holds = {each.hub_id: peers.hold_of(each.hub_id) for each in peers.by_url.values()}
+        return {
+            hub: time_of_ms(wall_ms + round((hold.ends_at - now) * 1000)) or ""
+            for hub, hold in holds.items()
+            if hold is not None
+        }
 
     async def probe(self, request: Request) -> Response:
         """A sign of life, of this hub or of another that it is asked about."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hub.gossip import Gossip
 from hub.peering.clock_samples import Echo
 from hub.peers import Peer
+from shared.conf import Entry
 from shared.errors import HeadwaterError
 from shared.merge import NodeRecord
 
@@ -36,8 +37,14 @@ class Witness:
         """What of a peer's record may be merged now: the record itself when all of it may."""
         return record
 
+    def told_setting(self, mine: Entry, theirs: Entry) -> None:
+        """A peer tells another value of a setting that is held here, and neither has gone yet."""
+
     def refused(self, who: str, door: str, error: HeadwaterError, now: float) -> None:
         """This hub refuses what a hub says; `who` is its id, or its address when it has not told one."""
+
+    def knocked(self, address: str, name: str, door: str, now: float) -> None:
+        """Somebody at this address, who calls itself so if at all, came without the cluster key."""
 
     def accepted(self, who: str, door: str) -> None:
         """This hub took what a hub said at the same door."""
@@ -88,10 +95,20 @@ class Witnesses(Witness):
             record = witness.let_in(record, from_hub, now)
         return record
 
+    def told_setting(self, mine: Entry, theirs: Entry) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.told_setting(mine, theirs)
+
     def refused(self, who: str, door: str, error: HeadwaterError, now: float) -> None:
         """Tell all."""
         for witness in self.each:
             witness.refused(who, door, error, now)
+
+    def knocked(self, address: str, name: str, door: str, now: float) -> None:
+        """Tell all."""
+        for witness in self.each:
+            witness.knocked(address, name, door, now)
 
     def accepted(self, who: str, door: str) -> None:
         """Tell all."""

@@ -19,6 +19,9 @@ SKEW_MS_MAX = 2000
 FRESH_SECONDS = 5.0
 """Data that is on its way for no longer than this is the normal case, and no reason to warn."""
 
+NAMED_MAX = 1000
+"""When a whole fleet is silent, an answer counts its nodes, and names so many of them."""
+
 ONLINE = "online"
 
 
@@ -52,6 +55,16 @@ class Backlog:
         if self.state != ONLINE:
             return True
         return self.pending_chunks > 0 and (self.oldest_age_seconds or 0.0) > FRESH_SECONDS
+
+    @property
+    def is_skewed(self) -> bool:
+        """Whether its rows stand at wrong places."""
+        return abs(self.clock_skew_ms or 0) > SKEW_MS_MAX
+
+    @property
+    def is_told(self) -> bool:
+        """Whether answers name the node."""
+        return self.is_behind or self.is_skewed or self.behind_seconds is None
 
 
 def backlog_of(node: Mapping[str, Any]) -> Backlog:
@@ -142,11 +155,13 @@ def coverage(
     store = store or StoreState()
     queried = [held for held in backlogs if asked is None or held.node_id in asked]
     missing = sorted(set(asked or ()) - {held.node_id for held in queried})
-    behind = sorted((held for held in queried if held.is_behind), key=lambda held: held.node_id)
+    behind = _by_name(held for held in queried if held.is_behind)
+    skewed = _by_name(held for held in queried if held.is_skewed)
     return {
         "hub": hub_id,
         "complete_until": None if missing else _complete_until(queried, now_ns),
-        "behind": [_item(held) for held in behind],
+        "behind": [_item(held) for held in behind[:NAMED_MAX]],
+        "behind_nodes": len(behind),
         "missing_nodes": missing,
         "partial": bool(behind or missing or store.is_partial),
         "isolated": store.is_isolated,
@@ -155,14 +170,15 @@ def coverage(
         "damaged_chunks": store.damaged_chunks,
         "gaps": lost.to_wire(),
         "skewed": [
-            {"node": held.node_id, "clock_skew_ms": held.clock_skew_ms} for held in _skewed(queried)
+            {"node": held.node_id, "clock_skew_ms": held.clock_skew_ms}
+            for held in skewed[:NAMED_MAX]
         ],
+        "skewed_nodes": len(skewed),
     }
 
 
-def _skewed(queried: Iterable[Backlog]) -> list[Backlog]:
-    skewed = (held for held in queried if abs(held.clock_skew_ms or 0) > SKEW_MS_MAX)
-    return sorted(skewed, key=lambda held: held.node_id)
+def _by_name(held: Iterable[Backlog]) -> list[Backlog]:
+    return sorted(held, key=lambda each: each.node_id)
 
 
 def _complete_until(queried: list[Backlog], now_ns: int) -> str | None:

@@ -1,12 +1,13 @@
 """The hubs that are gone for good, on disk. Each function runs inside a transaction of the caller."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from sqlite_utils.db import Database
 
 from hub.peering.farewell import Farewell
+from hub.store.hub_table import set_meta
 from shared.errors import BadInput
 
 
@@ -32,3 +33,20 @@ def save_farewells(connection: sqlite3.Connection, words: Iterable[Farewell]) ->
         "INSERT OR REPLACE INTO farewell VALUES (?, ?)",
         [(word.hub, msgspec.json.encode(word)) for word in words],
     )
+
+
+_ADDRESSES = "addresses of removed hubs"
+
+
+def load_addresses(connection: sqlite3.Connection) -> dict[str, str]:
+    """The hubs that are gone by the addresses in the settings that led to them; raises BadInput."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (_ADDRESSES,)).fetchone()
+    try:
+        return msgspec.json.decode(row[0], type=dict[str, str]) if row else {}
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInput(f"where hubs were that are gone cannot be read: {error}") from error
+
+
+def save_addresses(connection: sqlite3.Connection, hub_by_url: Mapping[str, str]) -> None:
+    """Write all of them over those that were there."""
+    set_meta(connection, _ADDRESSES, msgspec.json.encode(hub_by_url).decode())

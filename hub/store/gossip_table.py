@@ -31,13 +31,14 @@ def gossip_tables(db: Database) -> None:
         db.execute(statement)
 
 
-def begin_life(connection: sqlite3.Connection, store_epoch: str) -> str:
-    """The epoch of a new life: never given before by this store. It must be on disk, synced, before
-    the first number in it is told to anybody."""
+def begin_life(connection: sqlite3.Connection, store_epoch: str, instance: str) -> str:
+    """The epoch of a new life: never given before by this store, nor by a later state of it, when a
+    disk was set back under our feet: that is what the word for this run is for. It must be on disk,
+    synced, before the first number in it is told to anybody."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (_LIFE,)).fetchone()
     life = 1 + (int(bytes(row[0])) if row else 0)
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LIFE, str(life).encode()))
-    return f"{store_epoch}.{life}"
+    return f"{store_epoch}.{life}.{instance}"
 
 
 def save_records(connection: sqlite3.Connection, nodes: list[SavedNode]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from sqlite_utils.db import Database
 
+from hub.nodes.tombstones import Turn
 from shared.stamp import Stamp
 
 
@@ -17,20 +18,31 @@ def grave_tables(db: Database) -> None:
     )
 
 
-def load_graves(connection: sqlite3.Connection) -> list[tuple[str, Stamp]]:
+def reissues_of_graves(db: Database) -> None:
+    """How often a person had to repeat a removal over a stamp that was ahead of its time."""
+    db.execute("ALTER TABLE grave ADD COLUMN reissue INTEGER NOT NULL DEFAULT 0")
+
+
+def load_graves(connection: sqlite3.Connection) -> list[tuple[str, Turn]]:
     """All graves, oldest first."""
-    rows = connection.execute("SELECT node_id, wall_ms, counter, hub_id FROM grave ORDER BY number")
-    return [(node_id, Stamp(*stamp)) for node_id, *stamp in rows]
+    rows = connection.execute(
+        "SELECT node_id, reissue, wall_ms, counter, hub_id FROM grave ORDER BY number"
+    )
+    return [(node_id, Turn(reissue, Stamp(*stamp))) for node_id, reissue, *stamp in rows]
 
 
-def save_graves(connection: sqlite3.Connection, changed: Mapping[str, Stamp | None]) -> None:
+def save_graves(connection: sqlite3.Connection, changed: Mapping[str, Turn | None]) -> None:
     """Write what `Graves.take_unsaved` says: new graves, and None for those that went."""
     connection.executemany(
         "DELETE FROM grave WHERE node_id = ?", ((node_id,) for node_id in changed)
     )
     connection.executemany(
-        "INSERT INTO grave (node_id, wall_ms, counter, hub_id) VALUES (?, ?, ?, ?)",
-        ((node_id, s.wall_ms, s.counter, s.hub_id) for node_id, s in changed.items() if s),
+        "INSERT INTO grave (node_id, reissue, wall_ms, counter, hub_id) VALUES (?, ?, ?, ?, ?)",
+        (
+            (node_id, turn.reissue, turn.stamp.wall_ms, turn.stamp.counter, turn.stamp.hub_id)
+            for node_id, turn in changed.items()
+            if turn
+        ),
     )
 
 

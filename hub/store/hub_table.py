@@ -32,20 +32,29 @@ def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value.encode()))
 
 
-def store_life(connection: sqlite3.Connection, inode: int, fresh: str) -> str:
-    """The life of this store: another one, `fresh`, once its file was copied or moved to another disk.
+_INCARNATION = "incarnation"
+
+
+def store_life(connection: sqlite3.Connection, inode: int, fresh: str, starts: int = 0) -> str:
+    """The life of this store: another one, `fresh`, once its file was copied, moved to another disk, or
+    set back to an older state. `starts` is how often it was started by what is written beside it.
 
     Two copies that went on under one life would give the same numbers to different things.
     """
     if meta(connection, "store_inode", str(inode)) != str(inode):
         log.warning("this store is a copy, or was moved to another disk: it begins a new life")
-        set_meta(connection, "store_inode", str(inode))
-        set_meta(connection, "store_epoch", fresh)
-        doubt_ballot(connection)
+        _begin_life(connection, inode, fresh)
+    elif starts > int(meta(connection, _INCARNATION, "0")):
+        log.warning("this store was set back to an older state: it begins a new life")
+        _begin_life(connection, inode, fresh)
+        save_incarnation(connection, starts)
     return meta(connection, "store_epoch", fresh)
 
 
-_INCARNATION = "incarnation"
+def _begin_life(connection: sqlite3.Connection, inode: int, fresh: str) -> None:
+    set_meta(connection, "store_inode", str(inode))
+    set_meta(connection, "store_epoch", fresh)
+    doubt_ballot(connection)
 
 
 def next_incarnation(connection: sqlite3.Connection) -> int:

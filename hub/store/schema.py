@@ -9,7 +9,7 @@ from hub.store.conf_table import conf_tables
 from hub.store.dropped import dropped_tables
 from hub.store.farewell_table import farewell_table
 from hub.store.gossip_table import gossip_tables
-from hub.store.grave_table import grave_tables
+from hub.store.grave_table import grave_tables, reissues_of_graves
 from hub.store.incident_table import incident_tables
 from hub.store.lead_table import lead_tables
 from hub.store.offline_table import offline_tables
@@ -179,3 +179,9 @@ def what_was_observed(db: Database) -> None:
 def what_was_seen_of_splits(db: Database) -> None:
     """What each hub saw of the times during which hubs were apart."""
     incident_tables(db)
+
+
+@MIGRATIONS()
+def graves_over_wrong_clocks(db: Database) -> None:
+    """Removals that outrank a stamp from the future."""
+    reissues_of_graves(db)

@@ -22,7 +22,7 @@ def verdict_mark(verdict: object) -> tuple[str, str]:
 
 def _clock_list(asked: Asked) -> Call:
     read(asked, ())
-    return Call("clock.list", {"limit": EDGES_ASKED})
+    return Call("clock.list", {"limit": EDGES_ASKED, "edges": "all"})
 
 
 def _clocks(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
@@ -35,7 +35,7 @@ def _clocks(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "totals": answer.get("totals", {}),
         "withheld": answer.get("withheld", {}),
         "edges": edges,
-        "edges_more": max(0, edges.get("off", 0) - len(edges.get("items", []))),
+        "edges_more": max(0, edges.get("known", 0) - len(edges.get("items", []))),
         "blames_us": _blames_us(edges, answer.get("limits", {})),
         "verdict_mark": verdict_mark,
     }

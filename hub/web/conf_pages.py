@@ -19,11 +19,11 @@ MARKS: Mapping[str, str] = {
 """How a state of an edge's settings is marked."""
 
 WORDS: Mapping[str, str] = {
-    "refused": "cannot apply them, and keeps its last good ones",
-    "behind": "has not applied them yet",
-    "waiting": "uses some of them from its next start",
-    "current": "has what it should have",
-    "unmanaged": "takes no settings from hubs",
+    "refused": "(the last good ones stay)",
+    "behind": "(not applied yet)",
+    "waiting": "(some hold from the next start)",
+    "current": "(as it should be)",
+    "unmanaged": "(no settings from hubs are taken)",
 }
 
 

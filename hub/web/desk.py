@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hub.encoding import encoded
 from hub.web import formats
 from hub.web.address import Asked, around
 from hub.web.context import RpcCall, WebContext
@@ -135,8 +136,8 @@ class Desk:
             answer = page.narrow(asked, await self.call(call.method, call.params))
         except RpcError as error:
             told = {"error": error_answer(None, error)["error"]}
-            return _json(told, STATUS_OF_KIND.get(error.kind, 500))
-        return _json(answer)
+            return _json(orjson.dumps(told), STATUS_OF_KIND.get(error.kind, 500))
+        return _json(await encoded(answer))
 
     async def show(
         self,
@@ -230,7 +231,6 @@ def _origin(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
-def _json(value: Answer, status: int = 200) -> Response:
-    body = orjson.dumps(value, default=str)
+def _json(body: bytes, status: int = 200) -> Response:
     headers = {name: SECURITY_HEADERS[name] for name in ("x-content-type-options", "cache-control")}
     return Response(body, status, headers, media_type="application/json")

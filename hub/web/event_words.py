@@ -144,8 +144,11 @@ def _stepped(facts: Facts) -> str:
     return f"{_clock(facts)} was set {'forward' if ms > 0 else 'back'} by {milliseconds(abs(ms))}"
 
 
-def _hubs(facts: Facts, key: str) -> str:
-    return text(facts.get(key)) if facts.get(key) else "none"
+def _moving(facts: Facts) -> str:
+    """Why duties move: of which hubs others take over, and which take theirs back."""
+    gone, back = facts.get("lost"), facts.get("back")
+    said = [f"{text(gone)} cannot care for them now"] if gone else []
+    return f"Duties move: {'; '.join(said + ([f'{text(back)} can again'] if back else []))}"
 
 
 def _subject(facts: Facts) -> str:
@@ -168,6 +171,9 @@ def _cloned(facts: Facts) -> str:
     node = text(facts.get("node_id"))
     if facts.get("refused_at") is not None:
         return f"Two machines run as {node}: the one at {text(facts['refused_at'])} is refused"
+    if facts.get("heard_at") is not None:
+        shown = f"the one at {text(facts['heard_at'])} counts less and is not shown"
+        return f"Two machines run as {node}, with edges of an older version: {shown}"
     if facts.get("heard_by") is not None:
         return f"Two machines run as {node}: {text(facts['heard_by'])} hears the other one"
     return (
@@ -177,12 +183,10 @@ def _cloned(facts: Facts) -> str:
 
 
 _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
-    "adoption.begin": lambda facts: (
-        f"Duties move: lost {_hubs(facts, 'lost')}, back {_hubs(facts, 'back')}"
-    ),
+    "adoption.begin": _moving,
     "adoption.end": lambda facts: (
-        f"{number(facts.get('names'))} duties moved from {text(facts.get('from'))} to"
-        f" {text(facts.get('to'))} in {age(facts.get('seconds'))}"
+        f"{number(facts.get('names'))} {'duty' if facts.get('names') == 1 else 'duties'} moved from"
+        f" {text(facts.get('from'))} to {text(facts.get('to'))} in {age(facts.get('seconds'))}"
     ),
     "buffer.gap": lambda facts: gap_sentence(facts["gap"]),
     "clock.quarantined": lambda facts: f"{_off(facts)}: its orders wait until it is right",
@@ -232,7 +236,8 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
         " should never happen, please report it"
     ),
     "hub.isolated": lambda facts: (
-        f"This hub reaches none of its {number(facts.get('peers'))} peers; it declares nobody dead"
+        f"This hub reaches none of its {number(facts.get('peers'))} peers"
+        f"{', which were stopped in order' if facts.get('by_plan') else ''}; it declares nobody dead"
     ),
     "hub.refuted": lambda facts: (
         f"{text(facts.get('told_by'))} took this hub for dead or for an earlier life; it answered with"

@@ -4,13 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hub.query.coverage import SKEW_MS_MAX
-from hub.web.address import Asked, read
+from hub.web.address import Asked, Field, read
 from hub.web.chart import chart_of
 from hub.web.event_words import sentence_of
+from hub.web.history_pages import newest_lines
 from hub.web.page import Answer, Answers, Call, Page
 from hub.web.uptime_pages import exact_percent, node_strips, node_uptime_extras
+from shared.liveness import NodeState
 
-ROWS_MAX = 500  # What a person scrolls through; beyond that the filter is quicker.
+PAGE_NODES = 100  # What a person scrolls through, and a hub lays out in a few milliseconds.
+OVERVIEW_NODES = 20
+TROUBLED_ASKED = 50
+NOTES_SHOWN = 12
 EVENTS_SHOWN = 6
 CLOCK_OFFSET_MS_MAX = 500.0
 LAG_CHUNKS_MAX = 100
@@ -27,46 +32,48 @@ def _read_nothing(method: str, *others: str) -> Any:
     return call
 
 
-def contains(needle: str, *values: object) -> bool:
-    """Whether one of the values has the text in it, in capitals or not."""
-    return any(needle.lower() in str(value).lower() for value in values if value)
+NODE_FIELDS = (
+    Field("text"),
+    Field("state", "many", "states"),
+    Field("label", "many", "labels"),
+    Field("heard_by"),
+    Field("draining", "flag"),
+    Field("attention", "flag"),
+    Field("after"),
+    Field("limit", "whole"),
+)
+CONDITIONS = ("text", "state", "label", "heard_by", "draining", "attention")
 
 
-def narrowed_nodes(asked: Asked, answer: Answer) -> Answer:
-    """The nodes whose id, host name, state or labels hold the text."""
-    needle = asked.one("text")
-    if not needle:
-        return answer
-    items = [node for node in answer["items"] if _node_matches(node, needle)]
-    return {**answer, "items": items}
-
-
-def _node_matches(node: Mapping[str, Any], needle: str) -> bool:
-    facts, labels = node.get("facts") or {}, node.get("labels") or {}
-    words = [f"{key}={value}" for key, value in labels.items()]
-    known = (
-        node["node_id"],
-        node["state"],
-        node.get("role"),
-        facts.get("hostname"),
-        facts.get("os"),
-    )
-    return contains(needle, *known, *words)
+def _nodes_call(asked: Asked) -> Call:
+    return Call("node.list", {"limit": PAGE_NODES, **read(asked, NODE_FIELDS)})
 
 
 def _node_rows(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
     items = answer.get("items", [])
-    return {"rows": items[:ROWS_MAX], "rows_total": len(items)}
+    return {
+        "rows": items,
+        "rows_total": answer.get("total", len(items)),
+        "states": answer.get("states", {}),
+        "all_states": [str(state) for state in NodeState],
+        "cursor": answer.get("cursor"),
+        "is_narrowed": any(asked.one(name) for name in CONDITIONS),
+    }
 
 
 def _overview(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
-    nodes = extras.get("nodes", {}).get("items", [])
+    listed, troubled = extras.get("nodes", {}), extras.get("troubled", {})
+    nodes, looked_at = listed.get("items", []), troubled.get("items", [])
     hubs = [{**answer, "state": "self"}, *answer.get("peers", [])] if answer else []
+    notes = attention(looked_at, hubs, extras.get("summary"))
     return {
-        "nodes": nodes,
-        "rows": nodes[:20],
+        "nodes_total": listed.get("total", len(nodes)),
+        "rows": nodes[:OVERVIEW_NODES],
         "hubs": sorted(hubs, key=lambda hub: str(hub["hub_id"])),
-        "attention": attention(nodes, hubs, extras.get("summary")),
+        "attention": notes[:NOTES_SHOWN],
+        "attention_more": len(notes[NOTES_SHOWN:])
+        + troubled.get("total", len(looked_at))
+        - len(looked_at),
         "events": _told(extras),
         "summary": extras.get("summary"),
         "exact_percent": exact_percent,
@@ -169,8 +176,8 @@ def _node_extras(asked: Asked) -> Mapping[str, Call]:
         for key, name in NODE_CHARTS.items()
     }
     ledger = Call("ledger.show", {"node": node})
-    uptime = node_uptime_extras(asked)
-    return {**charts, **uptime, "events": Call("event.list", events), "ledger": ledger}
+    told = {"events": Call("event.list", events), "history": newest_lines(asked)}
+    return {**charts, **node_uptime_extras(asked), **told, "ledger": ledger}
 
 
 def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
@@ -182,6 +189,7 @@ def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "events": _told(extras),
         "ledger": extras.get("ledger"),
         "checks": extras.get("checks", {}),
+        "history": extras.get("history", {}),
         "strips": node_strips(extras),
         "exact_percent": exact_percent,
     }
@@ -194,7 +202,8 @@ OVERVIEW = Page(
     section="overview",
     main=_read_nothing("hub.status"),
     extras=lambda asked: {
-        "nodes": Call("node.list"),
+        "nodes": Call("node.list", {"limit": OVERVIEW_NODES}),
+        "troubled": Call("node.list", {"attention": True, "limit": TROUBLED_ASKED}),
         "events": Call("event.list", {"limit": EVENTS_SHOWN}),
         "summary": Call("fleet.summary"),
     },
@@ -206,8 +215,7 @@ NODES = Page(
     twin="/nodes.json",
     template="nodes.html",
     section="nodes",
-    main=_read_nothing("node.list", "text"),
-    narrow=narrowed_nodes,
+    main=_nodes_call,
     shape=_node_rows,
     is_live=True,
 )

@@ -34,6 +34,11 @@ log = logging.getLogger(__name__)
 SESSION_SECONDS = 12 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 Handler = Callable[[Request], Awaitable[Response]]
+Stranger = Callable[[RouteSpec, Request], None]
+
+
+def _untold(spec: RouteSpec, request: Request) -> None:
+    """Nobody is told of strangers."""
 
 
 @dataclass(slots=True)
@@ -45,6 +50,8 @@ class Guard:
     cluster_key: str
     wall_seconds: Callable[[], float]
     counters: Counter[str] = field(default_factory=Counter)
+    tell_of_stranger: Stranger = _untold
+    """Hears of each request without the right credentials."""
 
     @property
     def cookie_name(self) -> str:
@@ -98,6 +105,7 @@ class Guard:
         async def endpoint(request: Request) -> Response:
             if not self.allows(spec.role, request):
                 self.counters["requests_refused"] += 1
+                self.tell_of_stranger(spec, request)
                 return _who_are_you(spec, request)
             return await self._answer(spec.handler, request)
 

@@ -26,6 +26,7 @@ def _matrix(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "hubs": matrix.hubs,
         "rows": _rows(matrix),
         "tones": TONES,
+        "away": matrix.away,
     }
 
 

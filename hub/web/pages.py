@@ -2,12 +2,14 @@
 
 from functools import partial
 
+from hub.web.check_orders import CheckOrders
 from hub.web.clock_pages import CLOCK_PAGES
 from hub.web.conf_pages import CONF_PAGES
 from hub.web.context import RpcCall, WebContext
 from hub.web.desk import Desk, environment
 from hub.web.event_pages import EVENT_PAGES
 from hub.web.fleet_pages import FLEET_PAGES
+from hub.web.history_pages import HISTORY_PAGES
 from hub.web.hub_pages import HUB_PAGES
 from hub.web.log_pages import LOG_PAGES
 from hub.web.login import Login
@@ -29,6 +31,7 @@ from hub.web.vm_pages import VM_PAGES
 PAGES: tuple[Page, ...] = (
     *UPTIME_PAGES,  # Before the pages of a node, whose path would fit.
     *ROLL_PAGES,
+    *HISTORY_PAGES,
     *FLEET_PAGES,
     *HUB_PAGES,
     *MATRIX_PAGES,
@@ -60,4 +63,5 @@ def page_routes(call: RpcCall, context: WebContext) -> list[RouteSpec]:
         RouteSpec("/vms/{vm}/{action}", ("POST",), "admin", orders.act),
         RouteSpec("/nodes/{node}/drain", ("POST",), "admin", orders.drain),
         *RollOrders(desk).routes(),
+        *CheckOrders(desk).routes(),
     ]

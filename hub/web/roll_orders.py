@@ -1,5 +1,6 @@
-"""The forms about who belongs to the fleet: register, let back, remove, give a role."""
+"""The forms about what people want of nodes: register, let back, remove, role, labels, work."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,8 @@ class RollOrders:
             RouteSpec("/nodes/register", ("POST",), "admin", self.register),
             RouteSpec("/nodes/{node}/remove", ("POST",), "admin", self.remove),
             RouteSpec("/nodes/{node}/role", ("POST",), "admin", self.set_role),
+            RouteSpec("/nodes/{node}/labels", ("POST",), "admin", self.label),
+            RouteSpec("/nodes/{node}/work", ("POST",), "admin", self.give_work),
         ]
 
     async def register(self, request: Request) -> Response:
@@ -69,9 +72,41 @@ class RollOrders:
             return await self._back(node, request, error)
         return RedirectResponse(f"/nodes/{quote(node)}", 303)
 
+    async def label(self, request: Request) -> Response:
+        """POST /nodes/{node}/labels: give a node one label, or take one away; the others stay."""
+        form = await read_own_form(request, self.desk.context)
+        node = request.path_params["node"]
+        try:
+            held = (await self.desk.call("node.get", {"node": node})).get("labels") or {}
+            labels = _relabelled(held, form)
+            await self.desk.call("node.label", {"node": node, "labels": labels})
+        except RpcError as error:
+            return await self._back(node, request, error)
+        return RedirectResponse(f"/nodes/{quote(node)}", 303)
+
+    async def give_work(self, request: Request) -> Response:
+        """POST /nodes/{node}/work: give a node no new work, or new work again."""
+        form = await read_own_form(request, self.desk.context)
+        node = request.path_params["node"]
+        method = "node.undrain" if form.one("wanted") == "1" else "node.drain"
+        try:
+            await self.desk.call(method, {"node": node})
+        except RpcError as error:
+            return await self._back(node, request, error)
+        return RedirectResponse(f"/nodes/{quote(node)}", 303)
+
     async def _back(self, node: str, request: Request, error: RpcError) -> Response:
         asked: Any = asked_at(f"/nodes/{quote(node)}", {"node": node})
         return await self.desk.show(NODE, asked, request, Problem(error))
+
+
+def _relabelled(held: Mapping[str, str], form: Form) -> dict[str, str]:
+    """The labels after one is given or taken away. Raises RpcError."""
+    key, gone = form.one("key"), form.one("gone")
+    if not (key or gone):
+        raise RpcError("invalid_params", "Write the name of the label.")
+    given = {key: form.one("value")} if key else {}
+    return {name: value for name, value in {**held, **given}.items() if name != gone}
 
 
 def _labels(form: Form) -> dict[str, str]:

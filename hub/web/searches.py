@@ -22,6 +22,9 @@ NODES = Field("node", "many", "nodes")
 ATTRIBUTE = "attribute"
 BACKFILLED = "backfilled"
 
+NODES_TO_CHOOSE = {"brief": True, "limit": 1000}
+"""A list of more nobody scrolls through: then a name is typed, and these are suggested."""
+
 DROPPED_DAYS_ASKED = 100  # The newest ones: four signals for some weeks.
 
 
@@ -59,7 +62,7 @@ def range_of(params: Mapping[str, Any], *others: str) -> dict[str, Any]:
 def common_extras() -> dict[str, Call]:
     """What every search page asks beside its own question."""
     return {
-        "nodes": Call("node.list"),
+        "nodes": Call("node.list", NODES_TO_CHOOSE),
         "retention": Call("hub.retention", {"limit": DROPPED_DAYS_ASKED}),
     }
 

@@ -38,6 +38,11 @@ _OPTIONS: Mapping[str, str] = {
     "node": "--node",
     "scale": "--scale",
     "after": "--after",
+    "states": "--state",
+    "labels": "--label",
+    "heard_by": "--heard-by",
+    "draining": "--draining",
+    "attention": "--attention",
 }
 
 # The words of a command, and the parameters that stand behind them without a flag.

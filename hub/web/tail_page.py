@@ -9,6 +9,7 @@ from hub.query.match import SEVERITIES
 from hub.web.address import Asked, Field, relative
 from hub.web.log_pages import BACKFILL_CHOICES, FILTER_FIELDS, read_log_search
 from hub.web.page import Answer, Answers, Call, Page
+from hub.web.searches import NODES_TO_CHOOSE
 from shared.errors import RpcError
 
 BEGINNINGS = (("-1m", "a minute ago"), ("-5m", "5 minutes ago"), ("-15m", "15 minutes ago"))
@@ -20,7 +21,7 @@ def _main(asked: Asked) -> Call:
     read_log_search(
         asked, TAIL_FIELDS
     )  # An address that cannot be asked is refused as on all pages.
-    return Call("node.list")
+    return Call("node.list", NODES_TO_CHOOSE)
 
 
 def _shape(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ INCIDENTS_ASKED = 100
 
 KINDS: Mapping[str, str] = {
     "split": "hubs were apart",
-    "outage": "a hub was not running",
+    "outage": "a hub was not running, or stood still",
     "unknown": "nobody is back to tell",
 }
 

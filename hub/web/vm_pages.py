@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub.web.address import Asked, Field, read
-from hub.web.fleet_pages import contains
 from hub.web.page import Answer, Answers, Call, Page
+from hub.web.searches import NODES_TO_CHOOSE
 
-ROWS_MAX = 500
+PAGE_VMS = 100
+SILENT_NAMED = 10
+LIST_FIELDS = (Field("node"), Field("text"), Field("after"), Field("limit", "whole"))
 CONSOLE_BYTES = 16 * 1024
 OPERATIONS_SHOWN = 10
 DEFAULT_IMAGE = "builtin:shell"
@@ -61,25 +63,18 @@ def _last_order(asked: Asked) -> Mapping[str, Call]:
 
 
 def _list_call(asked: Asked) -> Call:
-    return Call("vm.list", read(asked, (Field("node"),), ("text", *OP_FIELDS)))
-
-
-def _narrowed(asked: Asked, answer: Answer) -> Answer:
-    """The VMs whose name, node, state or image hold the text."""
-    needle = asked.one("text")
-    if not needle:
-        return answer
-    keys = ("name", "node_id", "status", "image", "id")
-    items = [vm for vm in answer["items"] if contains(needle, *(vm.get(key) for key in keys))]
-    return {**answer, "items": items}
+    return Call("vm.list", {"limit": PAGE_VMS, **read(asked, LIST_FIELDS, OP_FIELDS)})
 
 
 def _list(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
     items = answer.get("items", [])
-    nodes = extras.get("nodes", {}).get("items", [])
+    nodes, silent = extras.get("nodes", {}).get("items", []), answer.get("missing_nodes", [])
     return {
-        "rows": [_seen(vm) for vm in items[:ROWS_MAX]],
-        "rows_total": len(items),
+        "rows": [_seen(vm) for vm in items],
+        "rows_total": answer.get("total", len(items)),
+        "cursor": answer.get("cursor"),
+        "silent": silent[:SILENT_NAMED],
+        "silent_more": answer.get("missing_total", len(silent)) - len(silent[:SILENT_NAMED]),
         "nodes": nodes,
         "op": extras.get("op"),
         "wish": {"image": DEFAULT_IMAGE, "node": asked.one("node"), "start": "1"},
@@ -118,8 +113,7 @@ VMS = Page(
     template="vms.html",
     section="vms",
     main=_list_call,
-    extras=lambda asked: {"nodes": Call("node.list"), **_last_order(asked)},
-    narrow=_narrowed,
+    extras=lambda asked: {"nodes": Call("node.list", NODES_TO_CHOOSE), **_last_order(asked)},
     shape=_list,
     is_live=True,
 )

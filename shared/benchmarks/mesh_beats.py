@@ -25,8 +25,11 @@ from shared.benchmarks.load import answered_status
 SILENCE_SECONDS_MAX = 30.0
 RETRY_SECONDS = 0.5
 JITTER = 0.1
-SPREAD_SECONDS_MIN, SPREAD_NODES_PER_S = 5.0, 500.0
+SPREAD_SECONDS_MIN, SPREAD_NODES_PER_S = 1.0, 500.0
 """A fleet comes within this time, as after a power cut: not all in one moment."""
+
+INTERVAL_SECONDS = 5.0
+"""Between the beats of a node whose hub has not said what it wants."""
 
 STEP_SECONDS = 0.5
 FIRST_BEAT = 1_000_000  # All counts have the same length, and so have all beats.
@@ -79,6 +82,7 @@ def beat_of(number: int, count: int, incarnation: int, wall_ms: int) -> Beat:
                 "oldest_age_s": None, "accepted_seq": 0, "safe_seq": 0, "pending_chunks": 0},
         wall_ms=wall_ms,
         uses="hub-1",
+        run=f"{number:016x}",
     )  # fmt: skip
 
 
@@ -263,7 +267,7 @@ class Crowd:
 
     def _interval(self, reply: bytes) -> float:
         found = INTERVAL.search(reply)
-        seconds = float(found[1]) if found else SPREAD_SECONDS_MIN
+        seconds = float(found[1]) if found else INTERVAL_SECONDS
         self.tally.interval_seconds = seconds
         return seconds * self._rng.uniform(1 - JITTER, 1 + JITTER)
 

@@ -16,7 +16,7 @@ QUIET_SECONDS_EACH = 3.0
 """Of counting for each second that loads last: a minute from twenty seconds on."""
 
 REST_SECONDS_MAX = 15.0
-CUT_SECONDS_MORE = 5.0
+CUT_SECONDS_MORE_MAX, CUT_SECONDS_MORE_EACH = 5.0, 5.0
 LOOK_SECONDS = 0.01
 CHUNK_PATHS = frozenset(
     {"/peer/have", "/peer/vector", "/peer/chunks", "/peer/fates", "/peer/ledger"}
@@ -34,7 +34,8 @@ def wired(folder: Path, seconds: float, tell: Tell, nodes: int) -> Figures:
         wait_until(lambda: _use_wires(stage, stage.wires))
         stage.start_fleet(nodes)
         time.sleep(min(seconds, REST_SECONDS_MAX))
-        return _listen(stage.wires, seconds, tell) | _cut_and_heal(stage, stage.wires, tell)
+        said = _listen(stage.wires, seconds, tell)
+        return said | _cut_and_heal(stage, stage.wires, seconds, tell)
 
 
 def _use_wires(stage: MeshStage, wires: Wires | None) -> bool:
@@ -67,7 +68,7 @@ def _listen(wires: Wires, seconds: float, tell: Tell) -> Figures:
     }
 
 
-def _cut_and_heal(stage: MeshStage, wires: Wires, tell: Tell) -> Figures:
+def _cut_and_heal(stage: MeshStage, wires: Wires, seconds: float, tell: Tell) -> Figures:
     """Cut one hub off until it is dead for the others, change something on both sides, and heal."""
     lone, rest = stage.hubs[0], stage.hubs[1:]
     tell(f"cutting {lone.name} off")
@@ -76,7 +77,7 @@ def _cut_and_heal(stage: MeshStage, wires: Wires, tell: Tell) -> Figures:
     wait_until(lambda: all(peer_states(ask).get(lone.name) == "dead" for ask in others))
     alone("node.label", node=node_name(0), labels={"side": "one"})
     others[0]("node.label", node=node_name(1), labels={"side": "many"})
-    time.sleep(CUT_SECONDS_MORE)
+    time.sleep(min(seconds * CUT_SECONDS_MORE_EACH, CUT_SECONDS_MORE_MAX))
     tell("healing")
     wires.heal(lone.name)
     healed_at = time.monotonic()

@@ -3,25 +3,28 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from hub.app import asgi_app
-from hub.config import HubConfig
-from hub.hub import Hub
 from hub.nodes.check_part import CheckPart
 from hub.nodes.check_rules import runner_of
-from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, World
-from tests.api.liveness_world import T, until
-from tests.api.swift import runtime_here
-from tests.api.test_ledger_of_two_hubs import running
-from tests.api.test_watching import QUICK, Net, Wire
+from tests.api.conftest import World
+from tests.api.liveness_world import T
+from tests.api.mesh_world import NAMES, Network, config_of, opened, running, until
+from tests.api.watch_world import quick_watch
 
-NAMES = ("hub-1", "hub-2")
+PAIR = NAMES[:2]
+
+PACE: dict[str, Any] = {
+    "heartbeat_seconds_min": T,
+    "heartbeat_seconds_max": T,
+    "leave_hold_seconds": 1.0,
+    "brake_hold_seconds": 1.0,
+}
+"""What these hubs are told."""
 
 
 class Target:
@@ -55,32 +58,15 @@ class Hubs:
     """Hubs in this process that can be stopped and started again, each in its folder."""
 
     folder: Path
-    net: Net = field(default_factory=Net)
+    net: Network = field(default_factory=Network)
     stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
     worlds: dict[str, World] = field(default_factory=dict)
 
     async def start(self, name: str) -> World:
         """Open a hub and let it run."""
         stack = self.stacks[name] = AsyncExitStack()
-        runtime = replace(runtime_here(), http=lambda: Wire(self.net, name))
-        urls = [f"http://{other}" for other in NAMES if other != name]
-        config = HubConfig(
-            name, self.folder / name, f"http://{name}", urls, CLUSTER_KEY, ADMIN_TOKEN, "OFF"
-        )
-        config = replace(
-            config,
-            heartbeat_seconds_min=T,
-            heartbeat_seconds_max=T,
-            leave_hold_seconds=1.0,
-            brake_hold_seconds=1.0,
-        )
-        (self.folder / name).mkdir(exist_ok=True)
-        hub = await Hub.open(config, runtime)
-        stack.push_async_callback(hub.close)
-        self.net.apps[name] = asgi_app(hub)
-        transport = httpx.ASGITransport(self.net.apps[name])
-        client = httpx.AsyncClient(transport=transport, base_url="http://hub", timeout=20)
-        world = World(hub, self.net.apps[name], await stack.enter_async_context(client))
+        config = config_of(self.folder, name, PAIR, **PACE)
+        world = await opened(stack, self.net.apps, config, self.net.wire(name))
         await stack.enter_async_context(running(world))
         self.worlds[name] = world
         return world
@@ -104,15 +90,14 @@ class Hubs:
 @asynccontextmanager
 async def two_hubs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hubs]:
     """Two hubs at a quick pace, which have begun to observe."""
-    monkeypatch.setattr("hub.peering.watch_part.LIMITS", QUICK)
-    monkeypatch.setattr("hub.mesh.GOSSIP_SECONDS", 0.2)
+    quick_watch(monkeypatch)
     monkeypatch.setattr("hub.nodes.verdict.SLOW_REQUEST_SECONDS", 0.0)
     monkeypatch.setattr("hub.nodes.verdict_doubt.PEER_REPORT_SECONDS", 1.0)
     monkeypatch.setattr("hub.nodes.live_watch.TICK_SECONDS", 0.05)
     monkeypatch.setattr("hub.nodes.history_keep.KEEP_SECONDS", 0.05)
     made = Hubs(folder)
     try:
-        for name in NAMES:
+        for name in PAIR:
             await made.start(name)
         await made.until_they_observe()
         yield made

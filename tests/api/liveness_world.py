@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,55 +12,42 @@ import pytest
 
 from hub.nodes.live_part import LivePart
 from tests.api.conftest import ADMIN_TOKEN, World, bearer
-from tests.api.test_ledger_of_two_hubs import running
-from tests.api.test_watching import NAMES, QUICK, Mesh, Net, detector_of, opened
+from tests.api.mesh_world import own_events, part_in, until
+from tests.api.watch_world import QUICK, Mesh, detector_of, quick_watch, watchful
 
 T = 0.5
 OFFLINE_SECONDS = 3.3 * T
+PACE: dict[str, Any] = {
+    "heartbeat_seconds_min": T,
+    "heartbeat_seconds_max": T,
+    "leave_hold_seconds": 20.0,
+}
+"""What these hubs are told."""
+
 DEAD_SECONDS = QUICK.silent_seconds + QUICK.stable_seconds
-WAIT_SECONDS = 30.0
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let hubs of this test hear, judge and talk faster than they usually do."""
-    monkeypatch.setattr("hub.peering.watch_part.LIMITS", QUICK)
-    monkeypatch.setattr("hub.mesh.GOSSIP_SECONDS", 0.2)
+    quick_watch(monkeypatch)
     monkeypatch.setattr("hub.nodes.verdict.SLOW_REQUEST_SECONDS", 0.0)
     monkeypatch.setattr("hub.nodes.verdict_doubt.PEER_REPORT_SECONDS", 1.0)
     monkeypatch.setattr("hub.nodes.live_watch.TICK_SECONDS", 0.05)
     monkeypatch.setattr("hub.nodes.live_watch.LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("tests.api.test_watching.HubConfig", _quick_config)
 
 
-@asynccontextmanager
-async def lively(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mesh]:
+@pytest.fixture
+async def mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mesh]:
     """Three hubs that ask for ten times as many beats as usual, and have listened long enough."""
     quick(monkeypatch)
-    async with AsyncExitStack() as stack:
-        net = Net()
-        worlds = [await opened(stack, net, tmp_path / name, name) for name in NAMES]
-        async with running(*worlds):
-            made = Mesh(net, worlds)
-            await made.until_all_are_well()
-            await made.until(lambda: all(live(world).watch.adoption.standing for world in worlds))
-            yield made
-
-
-def _quick_config(*args: Any) -> Any:
-    from hub.config import HubConfig  # The one that is not replaced.
-
-    return replace(
-        HubConfig(*args),
-        heartbeat_seconds_min=T,
-        heartbeat_seconds_max=T,
-        leave_hold_seconds=20.0,
-    )
+    async with watchful(tmp_path, **PACE) as made:
+        await until(lambda: all(live(world).watch.adoption.standing for world in made.worlds))
+        yield made
 
 
 def live(world: World) -> LivePart:
     """The part of a hub that is tested here."""
-    (part,) = [each for each in world.hub.parts if isinstance(each, LivePart)]
-    return part
+    return part_in(world, LivePart)
 
 
 @asynccontextmanager
@@ -99,18 +85,9 @@ async def noted(worlds: list[World], node_id: str, *, offline: bool) -> None:
     await until(lambda: all((node_id in live(w).watch.offline) is offline for w in worlds))
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what must come."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not is_so():
-            await asyncio.sleep(0.01)
-
-
 async def told(world: World, kind: str) -> list[dict[str, Any]]:
     """The facts of the events of this type that a hub itself has told."""
-    await world.hub.own.voice.flush()
-    found = await world.call("event.list", type=kind, nodes=[world.hub.config.hub_id])
-    return [each["attributes"] for each in found["items"]]
+    return [each["attributes"] for each in await own_events(world, kind)]
 
 
 async def figures(world: World) -> dict[str, float]:

@@ -67,6 +67,10 @@ class SwiftLoop(VirtualLoop):
         self._began_ns = time.time_ns()
         asyncio.SelectorEventLoop.__init__(self, self._virtual)
 
+    def _run_once(self) -> None:
+        """A turn of asyncio's own loop, which looks at the sockets, too."""
+        asyncio.SelectorEventLoop._run_once(self)  # type: ignore[attr-defined]
+
     def wall_ns(self) -> int:
         """The wall clock of all that runs here."""
         return self._began_ns + int((self.real_time - START_SECONDS) * 1e9)

@@ -11,16 +11,17 @@ import msgspec
 import orjson
 import pytest
 
+from hub.gossip import VERSION as GOSSIP_VERSION
 from hub.gossip import Gossip, HubRecord
 from hub.peering.exchange_wire import MESSAGE_BYTES_MAX, VERSION, Answer, Ask, Item, Swap
 from hub.peering.node_letters import read_letter, write_letter
 from shared.merge import LABELS, Intent, NodeRecord, to_bytes
 from shared.stamp import Stamp
 from tests.api.conftest import CLUSTER_KEY, World, bearer
+from tests.api.exchange_world import Net, agree, known_to, talk_of
+from tests.api.mesh_world import running, until
 from tests.api.peer_world import CLUSTER, ask_letter, head, push_letter, push_of
 from tests.api.test_clocks_of_hubs import part_of
-from tests.api.test_ledger_of_two_hubs import running, until
-from tests.api.test_node_exchange import Net, agree, known_to, talk_of
 
 NOBODY = "http://127.0.0.1:1"
 NODES = "/peer/nodes"
@@ -33,7 +34,7 @@ async def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     monkeypatch.setattr("hub.peering.talk.ROUND_SECONDS", 0.1)
     monkeypatch.setattr("hub.peering.exchange_pull.WAIT_SECONDS", 0.08)
     async with AsyncExitStack() as stack:
-        yield Net(tmp_path, stack)
+        yield Net(folder=tmp_path, stack=stack)
 
 
 async def say(world: World, path: str, message: Any, by: str = "hub-9") -> httpx.Response:
@@ -158,7 +159,7 @@ GOSSIP: dict[str, dict[str, Any]] = {
     "at an address without end": gossip(url="http://" + "x" * 3000),
     "of sections without end": gossip(sections={f"s{n}": 1 for n in range(40)}),
     "from before all times": gossip(received_ms=-1),
-    "of a newer release": gossip(version=3),
+    "of a newer release": gossip(version=GOSSIP_VERSION + 1),
 }
 
 
@@ -314,3 +315,21 @@ async def test_a_sound_hub_is_never_told_of(net: Net) -> None:
         reply = await say(one, NODES, ask_letter(one.hub.registry.replica.own[1]))
         assert reply.status_code == 200
     assert one.counted("peer_messages_refused") == two.counted("peer_messages_refused") == 0
+
+
+async def test_a_hub_with_another_key_is_told_of_once_and_takes_no_room_of_peers(net: Net) -> None:
+    """It knocks at every door, again and again; who asks for other things without a key is no hub."""
+    world = await net.hub("hub-1")
+    headers = {**bearer("the key of another cluster"), "x-headwater-hub": "hub-9"}
+    async with running(world):
+        for path in ("/peer/gossip", NODES, "/peer/gossip"):
+            answer = await world.client.post(path, content=b"{}", headers=headers)
+            assert answer.status_code == 401
+        assert (await world.client.post("/rpc", content=b"{}")).status_code == 401
+        assert (await say(world, NODES, b"\x00\xff")).status_code == 400
+        garbage, stranger = await told_of(world, 2)  # The newest first.
+        assert stranger["kind"] == "key"
+        assert "calls itself hub-9" in stranger["reason"]
+        assert garbage["kind"] == "unreadable"
+        assert world.hub.counters["requests_refused"] == 4
+        assert world.hub.counters["peer_messages_refused"] == 1

@@ -10,8 +10,9 @@ import pytest
 
 from hub.nodes.history_share import HistorySection, Standing
 from hub.store.check_table import lines_of_node
+from hub.store.spent_table import with_history
 from tests.api.checks_world import (
-    NAMES,
+    PAIR,
     Hubs,
     beat_all,
     both,
@@ -28,7 +29,8 @@ from tests.api.checks_world import (
     until_twice,
 )
 from tests.api.conftest import ADMIN_TOKEN, bearer
-from tests.api.liveness_world import beating, see, told, until
+from tests.api.liveness_world import beating, see, told
+from tests.api.mesh_world import until
 from tests.api.swift import SwiftLoop, runtime_here
 
 LOOP = SwiftLoop
@@ -168,7 +170,7 @@ async def test_what_nobody_watched_is_unknown_and_not_offline(hubs: Hubs) -> Non
     async with beating(both(hubs)[0], "edge-1"):
         await see(list(both(hubs)), "online")
         await until_all_tell(hubs, {"hub-1": ["online"], "hub-2": ["online"]})
-    for name in NAMES:
+    for name in PAIR:
         await hubs.stop(name)
     wall_ms = runtime_here().wall_ms
     went = wall_ms() / 1000
@@ -216,9 +218,9 @@ async def test_a_restart_keeps_the_history_and_says_nothing_twice(hubs: Hubs) ->
         await target.close()
         await check(hubs)
         await until_all_tell(hubs, {runner(hubs, "port"): ["failed"]}, "port")
-        for name in NAMES:
+        for name in PAIR:
             await hubs.stop(name)
-        for name in NAMES:
+        for name in PAIR:
             await hubs.start(name)
         await beat_all(hubs)
         await check(hubs)
@@ -233,7 +235,8 @@ async def test_a_peer_that_offers_lines_and_has_none_is_asked_again_only_when_it
     hubs: Hubs,
 ) -> None:
     first, second = both(hubs)
-    offer = msgspec.json.encode(HistorySection([Standing("hub-9@e1", 10**6, 1, 1)]))
+    attended_ms = part(first).ground.runtime.wall_ms()
+    offer = msgspec.json.encode(HistorySection([Standing("hub-9@e1", 10**6, 1, attended_ms)]))
     part(first).pull.take(offer, "hub-2", asyncio.get_running_loop().time())
     await until(lambda: first.counted("history_pulls_failed") == 1)
     await asyncio.sleep(0.3)  # Long enough for hundreds of tries.
@@ -297,3 +300,29 @@ async def test_a_node_that_was_removed_is_forgotten_with_its_history_and_its_che
         assert error["data"]["kind"] == "not_found"
         assert (await world.call("fleet.summary"))["nodes"] == 0
         assert (await world.call("fleet.uptime"))["items"] == []
+
+
+async def test_a_removed_node_is_forgotten_by_a_hub_that_stopped_before_it_came_to_that(
+    hubs: Hubs,
+) -> None:
+    """Its tombstone says so after the start: nothing of the node is left, and nothing new is said."""
+    first, second = both(hubs)
+    async with listening() as target, beating(first, "edge-1"):
+        await see([first, second], "online")
+        await beat_all(hubs)
+        await set_checks(hubs, tcp(target.port))
+        await target.close()
+        await check(hubs)
+        await until_all_tell(hubs, {runner(hubs, "port"): ["failed"]}, "port")
+    await first.call("node.remove", node="edge-1", force=True)
+    await until(lambda: all(not part(world).checks.schedule.nodes() for world in (first, second)))
+    assert await part(first).query(lambda db: lines_of_node(db, "edge-1")) != []
+    for name in PAIR:
+        await hubs.stop(name)
+    for name in PAIR:
+        await hubs.start(name)
+    await hubs.until_they_observe()
+    for world in hubs.worlds.values():
+        assert not part(world).observing.checks()
+        assert await part(world).query(lambda db: lines_of_node(db, "edge-1")) == []
+        assert await part(world).query(lambda db: with_history(db, ["edge-1"])) == []

@@ -4,24 +4,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from hub.app import asgi_app
-from hub.config import HubConfig
-from hub.hub import Hub
 from hub.peering.clock_part import ClockPart
 from shared.merge import LABELS, REMOVED, Intent, NodeRecord
-from shared.runtime import system_runtime
 from shared.stamp import Stamp
-from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, World, bearer
-from tests.api.test_ledger_of_two_hubs import Wire, running, until
+from tests.api.conftest import ADMIN_TOKEN, World, bearer
+from tests.api.mesh_world import NAMES, Wire, config_of, opened, own_events, part_in, running, until
 
-HUBS = ("hub-1", "hub-2", "hub-3")
 WRONG_BY_MS = 7_000
 IN_THE_YEAR_2100_MS = 4_102_444_800_000
 
@@ -37,22 +31,13 @@ class Clocks:
 
     async def hub(self, name: str) -> World:
         """A hub, with what its folder holds."""
-        runtime = replace(
-            system_runtime(),
-            http=lambda: Wire(self.apps),
+        return await opened(
+            self.stack,
+            self.apps,
+            config_of(self.folder, name),
+            Wire(self.apps),
             wall_ns=lambda: time.time_ns() + self.ahead_ms.get(name, 0) * 1_000_000,
         )
-        peers = [f"http://{other}" for other in HUBS if other != name]
-        own = (CLUSTER_KEY, ADMIN_TOKEN, "OFF")
-        (self.folder / name).mkdir(exist_ok=True)
-        config = HubConfig(name, self.folder / name, f"http://{name}", peers, *own)
-        hub = await Hub.open(config, runtime)
-        self.stack.push_async_callback(hub.close)
-        app = self.apps[name] = asgi_app(hub)
-        transport = httpx.ASGITransport(app)
-        client = httpx.AsyncClient(transport=transport, base_url="http://hub", timeout=20)
-        await self.stack.enter_async_context(client)
-        return World(hub, app, client)
 
 
 @pytest.fixture
@@ -73,8 +58,7 @@ async def three(clocks: Clocks) -> tuple[World, World, World]:
 
 
 def part_of(world: World) -> ClockPart:
-    (part,) = (part for part in world.hub.parts if isinstance(part, ClockPart))
-    return part
+    return part_in(world, ClockPart)
 
 
 def verdict(world: World, hub_id: str) -> str:
@@ -101,18 +85,10 @@ async def until_quarantined(*worlds: World) -> None:
 
 async def events_of(world: World, name: str) -> list[dict[str, Any]]:
     """What a hub has told under a name, as it is found in its store."""
-    hub_id = world.hub.config.hub_id
-    found: list[dict[str, Any]] = []
-
-    async def look() -> None:
-        answer = await world.call("event.list", nodes=[hub_id], type=name, start="-1h", end="+1h")
-        found.extend(row["attributes"] for row in answer["items"])
-
     async with asyncio.timeout(60):
-        while not found:
-            await look()
+        while not (found := await own_events(world, name)):
             await asyncio.sleep(0.05)
-    return found
+    return [event["attributes"] for event in found]
 
 
 async def test_the_hub_that_is_seven_seconds_ahead_is_found_out_and_hears_of_it(
@@ -125,7 +101,7 @@ async def test_the_hub_that_is_seven_seconds_ahead_is_found_out_and_hears_of_it(
         assert {verdict(one, "hub-2"), verdict(two, "hub-1")} <= {"sound", "unknown"}
         await until(lambda: verdict(wrong, "hub-1") == verdict(wrong, "hub-2") == "sound")
         told = (await one.call("clock.list"))["hubs"][0]
-        assert (told["hub_id"], told["verdict"], told["by"]) == ("hub-3", "quarantined", [*HUBS])
+        assert (told["hub_id"], told["verdict"], told["by"]) == ("hub-3", "quarantined", [*NAMES])
         assert told["offset_ms"] == pytest.approx(WRONG_BY_MS, abs=told["error_ms"] + 1)
         words = "Two hubs say that this hub's clock is 7.0 s ahead"
         await until(

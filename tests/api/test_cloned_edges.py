@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,8 +21,8 @@ from hub.nodes.verdict import offline_seconds
 from shared.liveness import NodeState
 from shared.runtime import system_runtime
 from tests.api.conftest import CLUSTER_KEY, Log, World, node_headers
-from tests.api.test_ledger_of_two_hubs import Wire, running, until
-from tests.api.test_node_exchange import Net, agree, net, nothing_was_wrong, three, until_met
+from tests.api.exchange_world import Net, agree, net, nothing_was_wrong, three, until_met
+from tests.api.mesh_world import Wire, part_in, running, until
 from tests.api.test_removed_edge import no_link, put
 from tests.unit.core.buffers import SMALL
 
@@ -32,8 +32,7 @@ ONE, TWO, THREE = "a" * 16, "b" * 16, "c" * 16
 
 
 def part_of(world: World) -> GravePart:
-    (part,) = (part for part in world.hub.parts if isinstance(part, GravePart))
-    return part
+    return part_in(world, GravePart)
 
 
 def events_of(world: World, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -86,6 +85,24 @@ async def test_nothing_else_of_a_copy_is_taken_either(net: Net) -> None:
     doors = hub.hub.edge_doors
     assert doors.copy_known("edge-1", TWO) is not None
     assert doors.authentic(node_headers("edge-1")) == "edge-1"
+
+
+async def test_copies_of_an_edge_that_names_no_run_are_told_of_and_not_refused(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that counts higher is shown; nothing but the beats says that there are two."""
+    monkeypatch.setattr("hub.nodes.jumps.LATE_SECONDS", 0.0)
+    hub = await net.hub("hub-1")
+    told = events_of(hub, monkeypatch)
+    for beat in range(1, 10):
+        assert (await hub.beat("edge-1", beat=100 + beat)).status_code == 200
+        answer = await hub.beat("edge-1", beat=beat, facts={"hostname": "copy"})
+        assert answer.status_code == 200
+    assert [(each["name"], each["node_id"], each["heard_at"]) for each in told] == [
+        ("node.cloned", "edge-1", "127.0.0.1")
+    ]
+    seen = await hub.call("node.get", node="edge-1")
+    assert (seen["facts"], seen["beat"]) == ({"hostname": "edge-1"}, 109)
 
 
 async def test_a_restart_is_never_refused_and_its_late_beats_are_nothing(
@@ -206,13 +223,15 @@ async def test_copies_that_no_hub_hears_both_of_are_told_of_by_what_hubs_share(
 
 
 @asynccontextmanager
-async def edge_at(folder: Path, apps: Mapping[str, Any]) -> AsyncIterator[Agent]:
-    """A running edge with what its folder holds."""
+async def edge_at(
+    folder: Path, apps: Mapping[str, Any], hubs: Sequence[str] = ("http://hub-1",)
+) -> AsyncIterator[Agent]:
+    """A running edge with what its folder holds, told of these hubs."""
     runtime = replace(system_runtime(), http=lambda: Wire(apps), dial=no_link)
     identity = take_up(folder, "edge-1")
     buffer = await Buffer.open(folder, identity.node_id, runtime, SMALL)
     host = Host(lambda: {"hostname": "edge-1"}, dict)
-    agent = Agent(identity, buffer, runtime, ["http://hub-1"], CLUSTER_KEY, host)
+    agent = Agent(identity, buffer, runtime, [*hubs], CLUSTER_KEY, host)
     agent.count_up = partial(outrank, folder)
     loops = asyncio.create_task(agent.run())
     try:

@@ -24,7 +24,7 @@ from shared.merge import REMOVED
 from shared.runtime import system_runtime
 from shared.stamp import Stamp
 from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, World, bearer, node_headers
-from tests.api.test_ledger_of_two_hubs import running, until
+from tests.api.mesh_world import part_in, running, until
 from tests.api.test_taken_over_hubs import Cluster
 
 FAR_MS = 4_000_000_000_000
@@ -46,8 +46,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def part_of(world: World) -> ConfPart:
-    (part,) = (part for part in world.hub.parts if isinstance(part, ConfPart))
-    return part
+    return part_in(world, ConfPart)
 
 
 def on_disk(world: World) -> list[Any]:
@@ -164,6 +163,7 @@ async def test_an_edge_that_is_not_known_gets_none(world: World) -> None:
 
 
 async def test_drift_tells_who_lacks_what_and_ends_when_all_have_it(world: World) -> None:
+    world.hub.registry.cares_for = lambda node_id: node_id == "edge-1"
     answer = await world.call("config.set", settings={"log_level": "debug"}, **{"for": "edges"})
     assert answer["items"][0]["scope"] == "edges"
     refused = (await world.beat("edge-1")).json()["conf"]["hash"]
@@ -288,3 +288,25 @@ async def test_what_peers_told_is_written_once_the_disk_takes_it(
     assert on_disk(world) == []
     await part.save()
     assert [each["key"] for each in on_disk(world)] == ["log_level"]
+
+
+async def test_a_new_label_has_a_sound_name_and_an_old_one_can_be_taken_away(world: World) -> None:
+    """Of nodes and in selectors of settings, by one rule."""
+    await world.beat("edge-1")
+    wrong = {"Bad Key": "x"}
+    settings = {"log_level": "debug"}
+    for method, params in (
+        ("node.label", {"node": "edge-1", "labels": wrong}),
+        ("node.register", {"node": "edge-9", "labels": wrong}),
+        ("config.set", {"settings": settings, "labels": wrong}),
+    ):
+        order = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        error = (await world.rpc(order)).json()["error"]
+        assert error["data"]["kind"] == "invalid_params", method
+        assert "the name of a label has 1 to 63 letters" in error["message"]
+        assert "unlike 'Bad Key'" in error["message"]
+    await world.hub.intend("edge-1", "labels", wrong)
+    answer = await world.call("node.label", node="edge-1", labels={**wrong, "role": "web"})
+    assert answer["labels"] == {**wrong, "role": "web"}
+    answer = await world.call("node.label", node="edge-1", labels={"role": "web"})
+    assert answer["labels"] == {"role": "web"}

@@ -6,8 +6,8 @@ import pytest
 
 from edge.agent import Agent
 from tests.api.conftest import World
+from tests.api.mesh_world import running, until
 from tests.api.test_cloned_edges import edge_at
-from tests.api.test_ledger_of_two_hubs import running, until
 from tests.api.test_removed_hubs import is_down, names, three
 from tests.api.test_taken_over_hubs import Cluster, cluster
 

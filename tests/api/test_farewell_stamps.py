@@ -9,15 +9,14 @@ from hub.peering.farewell import Farewell, FarewellSection
 from hub.peering.farewell_part import FarewellPart
 from shared.stamp import Stamp
 from tests.api.conftest import World
-from tests.api.test_ledger_of_two_hubs import running, until
+from tests.api.mesh_world import part_in, running, until
 from tests.api.test_taken_over_hubs import Cluster, cluster
 
 __all__ = ["cluster"]
 
 
 def part_of(world: World) -> FarewellPart:
-    (part,) = (part for part in world.hub.parts if isinstance(part, FarewellPart))
-    return part
+    return part_in(world, FarewellPart)
 
 
 def is_carried_away(world: World) -> bool:

@@ -1,38 +1,33 @@
 """What hubs do when many are gone at once: duties that move, absence by plan, and what people order."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
+from hub.conf.drift import WAIT_MS
+from hub.conf.part import ConfPart
 from hub.nodes.adoption import duty_of
 from hub.nodes.live_watch import NAMED_MAX
+from shared.conf import EMPTY_HASH
 from tests.api.conftest import World
 from tests.api.liveness_world import (
     DEAD_SECONDS,
     beating,
     figures,
     live,
-    lively,
+    mesh,
     node,
     noted,
     see,
     silence_of,
     told,
-    until,
 )
+from tests.api.mesh_world import NAMES, part_in, until
 from tests.api.swift import SwiftLoop
-from tests.api.test_watching import NAMES, Mesh, page
+from tests.api.watch_world import Mesh, page
+
+__all__ = ["mesh"]
 
 LOOP = SwiftLoop
 BRAKED = "nodes fell silent within a short time"
-
-
-@pytest.fixture
-async def mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mesh]:
-    """Three hubs that have listened long enough."""
-    async with lively(tmp_path, monkeypatch) as mesh:
-        yield mesh
 
 
 async def test_the_duties_of_a_dead_hub_are_taken_over_and_one_hub_speaks_for_each_node(
@@ -104,6 +99,10 @@ async def test_a_hub_that_stops_in_order_is_waited_for(mesh: Mesh) -> None:
         assert listed["away"]["since"] < listed["away"]["ends"]
         assert (await figures(world))['peers{state="held"}'] == 1
         assert "away by plan" in await page(world, "/hubs")
+        matrix = await world.call("hub.matrix")
+        assert matrix["away"] == {"hub-3": listed["away"]["ends"]}
+        assert [each["severity"] for each in matrix["findings"]] == ["info"]
+        assert "hub-3 is away by plan until" in await page(world, "/hubs/matrix")
         (begun,) = await told(world, "hub.hold.begin")
         assert (begun["hub"], begun["seconds"]) == ("hub-3", pytest.approx(20.0, abs=1.0))
         status = await world.call("hub.status")
@@ -111,6 +110,36 @@ async def test_a_hub_that_stops_in_order_is_waited_for(mesh: Mesh) -> None:
         assert "hub-3" in live(world).watch.adoption.standing
         assert await told(world, "adoption.begin") == []
         assert live(world).watch.life.book.signs().hubs_gone == 0
+
+
+async def test_one_hub_tells_of_refused_settings_also_when_the_one_that_would_is_away(
+    mesh: Mesh,
+) -> None:
+    names = (f"edge-{number}" for number in range(100))
+    home = {hub: next(name for name in names if duty_of(name, NAMES) == hub) for hub in NAMES}
+    await _refuse(mesh.worlds, home["hub-1"], "a" * 16)
+    await until(lambda: _refusals_told(mesh.worlds) == [1, 0, 0])
+    leaving, others = mesh.worlds[2], mesh.worlds[:2]
+    leaving.hub.stop()
+    await until(lambda: all(live(each).watch.holds.is_held("hub-3") for each in others))
+    await _refuse(others, home["hub-3"], "b" * 16)
+    await until(lambda: sum(_refusals_told(others)) == 2)
+    drifts = [part_in(each, ConfPart).conf.drift for each in others]
+    for each in drifts:
+        each.look(max(each._untold.values(), default=0) + WAIT_MS)
+    assert sum(_refusals_told(others)) == 2
+
+
+async def _refuse(worlds: list[World], node_id: str, wanted: str) -> None:
+    """The same edge says at each of the hubs that it does not take these settings."""
+    for number, world in enumerate(worlds, 1):
+        report = {"applied": EMPTY_HASH, "refused": wanted, "error": "no room"}
+        assert (await world.beat(node_id, beat=number, conf=report)).status_code == 200
+
+
+def _refusals_told(worlds: list[World]) -> list[int]:
+    """Of how many refused sets each hub told."""
+    return [len(part_in(world, ConfPart).conf.drift._told) for world in worlds]
 
 
 async def test_a_hub_that_is_not_back_when_it_said_is_dead_like_any_other(mesh: Mesh) -> None:

@@ -49,7 +49,7 @@ async def test_an_answer_about_all_nodes_lets_others_have_their_turn(
     fleet: World, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """At 100,000 nodes a hub that does it in one go stands still for seconds: its peers call it dead."""
-    monkeypatch.setattr("hub.fleet.DESCRIBED_AT_ONCE", NODES // 10)
+    monkeypatch.setattr("hub.fleet_list.DESCRIBED_AT_ONCE", NODES // 10)
     monkeypatch.setattr(check_part, "GISTS_AT_ONCE", NODES // 10)
     assert await turns_during(fleet.hub.rpc.call(method, {})) >= 10
 

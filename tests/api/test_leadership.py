@@ -4,22 +4,17 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from hub.app import asgi_app
-from hub.config import HubConfig
-from hub.hub import Hub
 from hub.lead.part import LeadPart
 from hub.store.lead_table import guard
 from shared.errors import Refused, SettingsError
-from shared.runtime import system_runtime
-from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, World
-from tests.api.test_ledger_of_two_hubs import Wire, until
+from tests.api.conftest import ADMIN_TOKEN, World
+from tests.api.mesh_world import Wire, config_of, opened, part_in, until
 
 THREE = ("hub-1", "hub-2", "hub-3")
 ALONE = ("hub-1",)
@@ -27,8 +22,7 @@ ALONE = ("hub-1",)
 
 def lead_of(world: World) -> LeadPart:
     """The part of a hub that leads."""
-    (part,) = (part for part in world.hub.parts if isinstance(part, LeadPart))
-    return part
+    return part_in(world, LeadPart)
 
 
 @dataclass
@@ -36,28 +30,20 @@ class Mesh:
     """Hubs of this process that know each other's names; they run until `stop`."""
 
     folder: Path
-    stack: AsyncExitStack
     apps: dict[str, Any] = field(default_factory=dict)
     worlds: dict[str, World] = field(default_factory=dict)
+    stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
     loops: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
 
     async def hub(self, name: str, hubs: Sequence[str], mode: str, **settings: Any) -> World:
         """Start a hub, or start it again on its store."""
-        runtime = replace(system_runtime(), http=lambda: Wire(self.apps))
-        urls = [f"http://{hub}" for hub in hubs if hub != name]
-        config = HubConfig(
-            name, self.folder / name, f"http://{name}", urls, CLUSTER_KEY, ADMIN_TOKEN
-        )
-        (self.folder / name).mkdir(exist_ok=True)
-        settings = {"lead_hubs": tuple(hubs), **settings}
-        hub = await Hub.open(replace(config, leader=mode, **settings), runtime)
-        app = self.apps[name] = asgi_app(hub)
-        transport = httpx.ASGITransport(app)
-        client = httpx.AsyncClient(transport=transport, base_url="http://hub", timeout=20)
-        await self.stack.enter_async_context(client)
-        self.loops[name] = asyncio.create_task(hub.run())
-        self.worlds[name] = World(hub, app, client)
-        return self.worlds[name]
+        usual = {"synchronous": "FULL", "leader": mode, "lead_hubs": tuple(hubs)}
+        config = config_of(self.folder, name, hubs, **{**usual, **settings})
+        stack = self.stacks[name] = AsyncExitStack()
+        world = await opened(stack, self.apps, config, Wire(self.apps))
+        self.loops[name] = asyncio.create_task(world.hub.run())
+        self.worlds[name] = world
+        return world
 
     async def stop(self, name: str, *, by_surprise: bool = False) -> None:
         """End a hub as its process does; by surprise it says no goodbye."""
@@ -70,7 +56,7 @@ class Mesh:
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
         self.apps.pop(name, None)
-        await world.hub.close()
+        await self.stacks.pop(name).aclose()
 
     async def standings(self) -> list[dict[str, Any]]:
         """What each hub says of the leader."""
@@ -92,11 +78,10 @@ class Mesh:
 
 @asynccontextmanager
 async def meshes(folder: Path) -> AsyncIterator[Mesh]:
-    async with AsyncExitStack() as stack:
-        mesh = Mesh(folder, stack)
-        yield mesh
-        for name in list(mesh.worlds):
-            await mesh.stop(name)
+    mesh = Mesh(folder)
+    yield mesh
+    for name in list(mesh.worlds):
+        await mesh.stop(name)
 
 
 @pytest.fixture
@@ -185,7 +170,7 @@ async def test_leave_to_act_goes_with_the_term_and_an_older_one_writes_no_more(
     assert newer.number > fence.number
     with pytest.raises(Refused, match="no longer leads"):
         lead_of(before).lease.check(fence)
-    write = before.hub._database.write
+    write = before.hub.footing.database.write
     await write(lambda connection: guard(connection, "sweeping", newer.number))
     with pytest.raises(Refused, match="has taken its place"):
         await write(lambda connection: guard(connection, "sweeping", fence.number))
@@ -259,6 +244,26 @@ async def test_hooks_run_when_the_lead_begins_and_when_the_hub_stops(
         f"start {term} hub-1",
         f"stop {term} ",
     ]
+
+
+async def test_the_first_stop_of_a_hub_never_bears_the_number_of_who_leads_now(
+    three: Mesh, tmp_path: Path
+) -> None:
+    """What the hook protects would take it for a word of the present leader."""
+    said = tmp_path / "said"
+    said.touch()
+    words = (sys.executable, "-I", "-S", "-c", HOOK, str(said))
+    before = await three.agreed()
+    name, term = before.hub.config.hub_id, lead_of(before).leadership.term
+    await before.call("peers.stepDown")
+    await three.agreed(after_term=term)
+    await until(lambda: lead_of(before).leadership.term > term)
+    await three.stop(name, by_surprise=True)
+    await three.hub(name, THREE, "quorum", hook_command=words)
+    await until(lambda: "\n" in said.read_text())
+    kind, fence = said.read_text().split()[:2]
+    now_leads = max(each["term"] for each in await three.standings())
+    assert (kind, int(fence) >= term, int(fence) < now_leads) == ("stop", True, True)
 
 
 async def test_a_hook_that_fails_is_told_as_an_event(mesh: Mesh) -> None:

@@ -1,10 +1,7 @@
 """Two hubs keep one ledger, and what one of them told an edge is safe is on both, clones or not."""
 
-import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,93 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.app import asgi_app
-from hub.config import HubConfig
-from hub.hub import Hub
 from hub.pull_answers import Asked, read_have
 from hub.store.files import FILE_NAME
-from shared.errors import BadInput, Unreachable
-from shared.http import Reply
+from shared.errors import BadInput
 from shared.records import Gap, Signal
-from shared.runtime import system_runtime
-from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, T0, Log, World
+from tests.api.conftest import T0, Log, World
+from tests.api.mesh_world import pair_in, running, until
 
 KEY = ("edge-1", "e1")
-
-
-@dataclass
-class Wire:
-    """An HTTP client whose network is the hubs of this process."""
-
-    apps: Mapping[str, Any]
-
-    async def request(
-        self, method: str, url: str, *, body: bytes = b"", headers: Any = None, **_: Any
-    ) -> Reply:
-        """Raises Unreachable for a hub that is not there (yet)."""
-        base, slash, path = url.removeprefix("http://").partition("/")
-        if base not in self.apps:
-            raise Unreachable(url, "nobody is there", sent=False)
-        transport = httpx.ASGITransport(self.apps[base])
-        async with httpx.AsyncClient(transport=transport, base_url=f"http://{base}") as client:
-            answer = await client.request(method, slash + path, content=body, headers=headers)
-        return Reply(answer.status_code, dict(answer.headers), answer.content)
-
-    async def close(self) -> None:
-        """Nothing is open between two requests."""
-
-
-@asynccontextmanager
-async def opened(folder: Path, name: str, peer: str, apps: dict[str, Any]) -> AsyncIterator[World]:
-    """A hub that will find its peer once its loops run."""
-    runtime = replace(system_runtime(), http=lambda: Wire(apps))
-    config = HubConfig(
-        name,
-        folder / name,
-        f"http://{name}",
-        [f"http://{peer}"],
-        CLUSTER_KEY,
-        ADMIN_TOKEN,
-        "NORMAL",
-    )
-    (folder / name).mkdir()
-    hub = await Hub.open(config, runtime)
-    app = asgi_app(hub)
-    apps[name] = app
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://hub", timeout=20) as client:
-        yield World(hub, app, client)
-    await hub.close()
-
-
-@asynccontextmanager
-async def running(*worlds: World) -> AsyncIterator[None]:
-    """The loops of some hubs."""
-    loops = [asyncio.create_task(world.hub.run()) for world in worlds]
-    yield
-    for world in worlds:
-        world.hub.stop()
-    for loop in loops:
-        loop.cancel()
-    await asyncio.gather(*loops, return_exceptions=True)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what must come."""
-    async with asyncio.timeout(60):
-        while not is_so():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[World, World]]:
     """Two hubs whose loops do not run yet."""
-    apps: dict[str, Any] = {}
-    async with (
-        opened(tmp_path, "hub-1", "hub-2", apps) as one,
-        opened(tmp_path, "hub-2", "hub-1", apps) as two,
-    ):
-        yield one, two
+    async with pair_in(tmp_path) as worlds:
+        yield worlds
 
 
 def beside(world: World) -> set[bytes]:

@@ -2,8 +2,6 @@
 the silence of a node."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from msgspec import Raw
@@ -15,24 +13,19 @@ from tests.api.liveness_world import (
     beating,
     figures,
     live,
-    lively,
+    mesh,
     node,
     noted,
     see,
     told,
-    until,
 )
+from tests.api.mesh_world import until
 from tests.api.swift import SwiftLoop
-from tests.api.test_watching import Mesh, page
+from tests.api.watch_world import Mesh, page
+
+__all__ = ["mesh"]
 
 LOOP = SwiftLoop
-
-
-@pytest.fixture
-async def mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mesh]:
-    """Three hubs that have listened long enough."""
-    async with lively(tmp_path, monkeypatch) as mesh:
-        yield mesh
 
 
 async def test_a_node_that_one_hub_hears_is_online_at_all_and_they_say_who_heard_it(
@@ -112,13 +105,13 @@ async def test_no_hub_calls_a_node_offline_that_a_hub_hears_which_it_cannot_reac
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two hubs cannot reach each other, the third reaches both; only one of the two hears the node."""
-    monkeypatch.setattr("hub.nodes.verdict_doubt.PEER_WAIT_SECONDS_MAX", 0.5)
+    monkeypatch.setattr("hub.nodes.verdict_doubt.PEER_WAIT_SECONDS_MAX", 2.0)
     deaf, _, hearing = mesh.worlds
     verdicts: list[str] = []
     live(deaf).ground.on_verdict.append(lambda node, state, reason: verdicts.append(state))
     async with beating(hearing, "edge-1"):
         await see(mesh.worlds, "online")
-        mesh.net.cut |= {("hub-1", "hub-3"), ("hub-3", "hub-1")}
+        mesh.net.unroutable.add(frozenset(("hub-1", "hub-3")))
         await see([deaf], "unknown")
         shown = await node(deaf)
         assert shown["reason"] == "hub-3 does not answer this hub, and may hear it"
@@ -126,7 +119,7 @@ async def test_no_hub_calls_a_node_offline_that_a_hub_hears_which_it_cannot_reac
         now = asyncio.get_running_loop().time
         await until(lambda: (life.age_seconds("edge-1", now()) or 0) > 3 * OFFLINE_SECONDS)
         assert mesh.states(deaf)["hub-3"] == "avoid"
-        mesh.net.cut.clear()
+        mesh.net.unroutable.clear()
         await see(mesh.worlds, "online")
         await until(lambda: verdicts[-1] == "online")
     assert "unknown" in verdicts

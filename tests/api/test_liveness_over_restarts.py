@@ -3,15 +3,25 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.merge import REMOVED
 from tests.api.conftest import World
-from tests.api.liveness_world import beating, live, noted, quick, see, told, until
+from tests.api.liveness_world import (
+    OFFLINE_SECONDS,
+    PACE,
+    beating,
+    live,
+    node,
+    noted,
+    quick,
+    see,
+    told,
+)
+from tests.api.mesh_world import Wire, config_of, opened, running, until
 from tests.api.swift import SwiftLoop
-from tests.api.test_ledger_of_two_hubs import running
-from tests.api.test_watching import Net, opened
 
 LOOP = SwiftLoop
 
@@ -20,14 +30,19 @@ LOOP = SwiftLoop
 def pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times as fast as usual."""
     quick(monkeypatch)
-    monkeypatch.setattr("tests.api.test_watching.NAMES", ("hub-1",))
+
+
+async def alone(stack: AsyncExitStack, folder: Path) -> World:
+    """A hub without peers; it does not run."""
+    apps: dict[str, Any] = {}
+    return await opened(stack, apps, config_of(folder, "hub-1", (), **PACE), Wire(apps))
 
 
 @asynccontextmanager
 async def life(folder: Path) -> AsyncIterator[World]:
     """One run of a hub that is alone, from its start until it was stopped in order."""
     async with AsyncExitStack() as stack:
-        world = await opened(stack, Net(), folder, "hub-1")
+        world = await alone(stack, folder)
         async with running(world):
             yield world
 
@@ -111,8 +126,24 @@ async def test_a_node_that_was_removed_just_before_the_hub_died_is_not_among_the
 ) -> None:
     await both_die(tmp_path)
     async with AsyncExitStack() as stack:
-        world = await opened(stack, Net(), tmp_path, "hub-1")
+        world = await alone(stack, tmp_path)
         await world.hub.intend("edge-2", REMOVED, True)  # No loop runs: nothing is tidied up.
     async with life(tmp_path) as world:
         await judges(world)
         assert list(live(world).watch.offline.since_ms) == ["edge-1"]
+
+
+async def test_a_node_that_is_silent_since_the_start_shows_who_heard_it_last_by_the_record(
+    tmp_path: Path,
+) -> None:
+    async with life(tmp_path) as world, beating(world, "edge-1"):
+        await see([world], "online")
+    async with life(tmp_path) as world:
+        before = await node(world)
+        assert (before["state"], before["last_heard_by"]) == ("unknown", world.hub.config.hub_id)
+        await noted([world], "edge-1", offline=True)
+        shown = await node(world)
+        assert (shown["state"], shown["last_heard_by"]) == ("offline", world.hub.config.hub_id)
+        assert shown["age_s"] >= OFFLINE_SECONDS
+        (listed,) = (await world.call("node.list"))["items"]
+        assert (listed["age_s"] >= shown["age_s"], listed["hubs"]) == (True, {})

@@ -1,120 +1,24 @@
 """Three hubs share the records of nodes: pushed at once, fetched when missed, also by way of a third."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import httpx
-import pytest
-
-from hub.app import asgi_app
-from hub.config import HubConfig
-from hub.hub import Hub
 from hub.peering.exchange_take import merge_in
-from hub.peering.talk import Talk
-from hub.peering.talk_part import TalkPart
-from shared.errors import Unreachable
-from shared.http import Reply
 from shared.merge import DRAINING, LABELS, Intent, NodeRecord, to_bytes
-from shared.runtime import system_runtime
 from shared.stamp import Stamp
-from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, World
-from tests.api.test_ledger_of_two_hubs import Wire, running, until
+from tests.api.conftest import World
+from tests.api.exchange_world import (
+    Net,
+    agree,
+    known_to,
+    net,
+    nothing_was_wrong,
+    three,
+    until_met,
+)
+from tests.api.mesh_world import running, until
 
-HUBS = ("hub-1", "hub-2", "hub-3")
-
-
-@dataclass
-class Net:
-    """The hubs of this process by name, and what does not pass between them."""
-
-    folder: Path
-    stack: AsyncExitStack
-    apps: dict[str, Any] = field(default_factory=dict)
-    cut: set[frozenset[str]] = field(default_factory=set)
-    lost: set[str] = field(default_factory=set)
-    """Paths on which nothing arrives."""
-    posts: list[tuple[str, str, str]] = field(default_factory=list)
-    """From, to and path of every message that has arrived."""
-
-    async def hub(self, name: str) -> World:
-        """A hub, with what its folder holds."""
-        runtime = replace(system_runtime(), http=lambda: NetWire(self.apps, self, name))
-        peers = [f"http://{other}" for other in HUBS if other != name]
-        (self.folder / name).mkdir(exist_ok=True)
-        own = (CLUSTER_KEY, ADMIN_TOKEN, "NORMAL")
-        config = HubConfig(name, self.folder / name, f"http://{name}", peers, *own)
-        hub = await Hub.open(config, runtime)
-        self.stack.push_async_callback(hub.close)
-        app = self.apps[name] = asgi_app(hub)
-        transport = httpx.ASGITransport(app)
-        client = httpx.AsyncClient(transport=transport, base_url="http://hub", timeout=20)
-        await self.stack.enter_async_context(client)
-        return World(hub, app, client)
-
-
-@dataclass
-class NetWire(Wire):
-    """What one hub posts with."""
-
-    net: Net
-    name: str
-
-    async def request(self, method: str, url: str, **told: Any) -> Reply:
-        """Raises Unreachable where nothing passes."""
-        to, _, path = url.removeprefix("http://").partition("/")
-        if frozenset((self.name, to)) in self.net.cut or path in self.net.lost:
-            raise Unreachable(url, "it is lost", sent=True)
-        reply = await super().request(method, url, **told)
-        self.net.posts.append((self.name, to, path))
-        return reply
-
-
-@pytest.fixture
-async def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Net]:
-    """Hubs that do everything ten times as often."""
-    monkeypatch.setattr("hub.mesh.GOSSIP_SECONDS", 0.1)
-    monkeypatch.setattr("hub.peering.talk.ROUND_SECONDS", 0.1)
-    monkeypatch.setattr("hub.peering.talk.SWEEP_SECONDS", 0.5)
-    monkeypatch.setattr("hub.peering.exchange_pull.WAIT_SECONDS", 0.08)
-    async with AsyncExitStack() as stack:
-        yield Net(tmp_path, stack)
-
-
-@pytest.fixture
-async def three(net: Net) -> list[World]:
-    """All three; they do not run yet."""
-    return [await net.hub(name) for name in HUBS]
-
-
-def talk_of(world: World) -> Talk:
-    (part,) = (part for part in world.hub.parts if isinstance(part, TalkPart))
-    return part.talk
-
-
-def known_to(world: World) -> dict[str, bytes]:
-    return {node: to_bytes(record) for node, record in world.hub.registry.records.items()}
-
-
-def agree(*worlds: World) -> bool:
-    """All have the same records, and say that the same changes are in them."""
-    replicas = [world.hub.registry.replica for world in worlds]
-    same_vector = len({each.vector.digest() for each in replicas}) == 1
-    return same_vector and all(known_to(each) == known_to(worlds[0]) for each in worlds)
-
-
-async def until_met(*worlds: World) -> None:
-    """Each hub has heard of all others what they have."""
-    others = len(worlds) - 1
-    await until(lambda: all(len(talk_of(each).exchange.peers) >= others for each in worlds))
-
-
-def nothing_was_wrong(*worlds: World) -> bool:
-    replicas = [world.hub.registry.replica for world in worlds]
-    return not any(sum(each.repaired.values()) or each.parked.total for each in replicas)
+__all__ = ["net", "three"]
 
 
 async def test_what_one_hub_hears_and_is_told_is_pushed_to_all(

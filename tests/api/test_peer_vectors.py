@@ -15,7 +15,8 @@ from shared.http import Reply
 from shared.ranges import of_seqs
 from shared.records import Chunk, read_header
 from tests.api.conftest import Log, World
-from tests.api.test_ledger_of_two_hubs import KEY, opened, running, until
+from tests.api.mesh_world import pair_in, running, until
+from tests.api.test_ledger_of_two_hubs import KEY
 
 
 def question(**changes: Any) -> dict[str, Any]:
@@ -133,12 +134,8 @@ async def test_a_full_page_of_announcements_is_not_the_last_one(
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[World, World]]:
     """Two hubs whose loops do not run yet."""
-    apps: dict[str, Any] = {}
-    async with (
-        opened(tmp_path, "hub-1", "hub-2", apps) as one,
-        opened(tmp_path, "hub-2", "hub-1", apps) as two,
-    ):
-        yield one, two
+    async with pair_in(tmp_path) as worlds:
+        yield worlds
 
 
 async def test_what_announcements_do_not_bring_a_sweep_brings(

@@ -18,8 +18,8 @@ from shared.errors import Unreachable
 from shared.records import Signal
 from shared.runtime import Duplex, system_runtime
 from tests.api.conftest import CLUSTER_KEY, World
-from tests.api.test_ledger_of_two_hubs import Wire, running, until
-from tests.api.test_node_exchange import Net, net
+from tests.api.exchange_world import Net, net
+from tests.api.mesh_world import Wire, running, until
 from tests.unit.core.buffers import SMALL, fill
 
 __all__ = ["net"]

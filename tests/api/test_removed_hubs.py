@@ -7,7 +7,7 @@ import pytest
 from hub.hub import Hub
 from hub.store.farewell_table import load_farewells
 from tests.api.conftest import Log, World
-from tests.api.test_ledger_of_two_hubs import running, until
+from tests.api.mesh_world import running, until
 from tests.api.test_taken_over_hubs import Cluster, cluster, mixed, take_in
 
 __all__ = ["cluster"]
@@ -115,6 +115,6 @@ async def test_a_restart_does_not_let_it_in(cluster: Cluster, tmp_path: Path) ->
     await one.hub.close()
     again = await Hub.open(config, runtime)
     cluster.stack.push_async_callback(again.close)
-    with again._database.reading() as connection:
+    with again.footing.database.reading() as connection:
         assert [word.hub for word in load_farewells(connection)] == ["hub-2"]
     assert again.mesh.refusal("hub-2")

@@ -22,7 +22,7 @@ from hub.store.hub_table import load_peers
 from shared.errors import Unavailable
 from shared.stamp import Stamp
 from tests.api.conftest import Log, World
-from tests.api.test_ledger_of_two_hubs import running, until
+from tests.api.mesh_world import running, until
 from tests.api.test_removed_hubs import is_down, names, three
 from tests.api.test_taken_over_hubs import Cluster, cluster, mixed, take_in
 
@@ -38,7 +38,7 @@ def word(acts: int, *, gone: bool = True) -> Farewell:
 
 
 def on_disk(hub: Hub) -> list[Farewell]:
-    with hub._database.reading() as connection:
+    with hub.footing.database.reading() as connection:
         return load_farewells(connection)
 
 
@@ -144,7 +144,7 @@ async def test_a_late_answer_does_not_write_a_removed_hub_down_again(cluster: Cl
             await is_down(one, "hub-2")
             await one.call("peers.remove", hub="hub-2")
         await one.hub.mesh.puller.remember(peer)
-        with one.hub._database.reading() as connection:
+        with one.hub.footing.database.reading() as connection:
             assert load_peers(connection) == []
 
 
@@ -158,9 +158,13 @@ async def test_an_admitted_hub_that_comes_from_another_address_is_one_peer(
         await part._keep([word(1)])
         await one.call("peers.admit", hub="hub-3")
         assert one.hub.store.ledger.peers == {"http://hub-3": 0}
-        moved = await cluster.hub("hub-3", "hub-1")
-        moved.hub.config = replace(moved.hub.config, url="http://hub-3b")
-        cluster.apps["hub-3b"] = cluster.apps.pop("hub-3")
+        old = await cluster.hub("hub-3", "hub-1")
+        await old.hub.close()
+        config = replace(old.hub.config, url="http://hub-3b")
+        moved = World(await Hub.open(config, old.hub.runtime), old.app, old.client)
+        cluster.stack.push_async_callback(moved.hub.close)
+        del cluster.apps["hub-3"]
+        cluster.apps["hub-3b"] = asgi_app(moved.hub)
         async with running(moved):
             await until(lambda: list(one.hub.peers.by_url) == ["http://hub-3b"])
             await until(lambda: set(one.hub.store.ledger.peers) == {"hub-3"})

@@ -9,16 +9,8 @@ from hub.nodes.grave_part import GravePart
 from hub.nodes.tombstones import is_removed
 from shared.merge import REMOVED
 from tests.api.conftest import Log, World
-from tests.api.test_ledger_of_two_hubs import running, until
-from tests.api.test_node_exchange import (
-    Net,
-    agree,
-    known_to,
-    net,
-    nothing_was_wrong,
-    three,
-    until_met,
-)
+from tests.api.exchange_world import Net, agree, known_to, net, nothing_was_wrong, three, until_met
+from tests.api.mesh_world import part_in, running, until
 
 __all__ = ["net", "three"]
 
@@ -39,8 +31,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def part_of(world: World) -> GravePart:
-    (part,) = (part for part in world.hub.parts if isinstance(part, GravePart))
-    return part
+    return part_in(world, GravePart)
 
 
 def listed(world: World) -> set[str]:

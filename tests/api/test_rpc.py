@@ -234,3 +234,10 @@ async def test_the_methods_of_this_hub_can_be_listed(world: World) -> None:
     listed = {method["name"] for method in (await world.call("rpc.discover"))["methods"]}
     wanted = {"node.list", "hub.list", "log.query", "metric.query", "trace.search", "edge.drain"}
     assert wanted | {"vm.create", "vm.start", "vm.stop", "vm.delete", "rpc.discover"} <= listed
+
+
+async def test_the_list_of_methods_leaves_none_out_and_says_what_each_is_for(world: World) -> None:
+    """Those that the parts of a hub bring with them, such as `clock.list`, are methods like all others."""
+    described = (await world.call("rpc.discover"))["methods"]
+    assert [method["name"] for method in described] == sorted(world.hub.rpc.methods)
+    assert [method["name"] for method in described if not method["summary"]] == []

@@ -12,9 +12,10 @@ from hub.peering.view_digest import BUCKETS, SHORT_BYTES, bucket_of
 from hub.peering.view_section import HUBS_MAX
 from shared.merge import LABELS
 from tests.api.conftest import ADMIN_TOKEN, World
+from tests.api.mesh_world import NAMES, until
 from tests.api.split_world import EVENTS, SPLIT_SECONDS, Net, heal, now, split, watch_of
 from tests.api.swift import SwiftLoop
-from tests.api.test_watching import NAMES, QUICK
+from tests.api.watch_world import QUICK
 
 LOOP = SwiftLoop
 
@@ -29,7 +30,7 @@ async def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     monkeypatch.setattr("hub.peering.islands.SPLIT_SECONDS", SPLIT_SECONDS)
     monkeypatch.setattr("hub.peering.views.FRESH_SECONDS", SPLIT_SECONDS)
     monkeypatch.setattr("hub.peering.views.COUNTED_SECONDS", 0.09)
-    made = Net(tmp_path)
+    made = Net(folder=tmp_path)
     await made.start(*NAMES)
     await made.until_whole()
     yield made
@@ -40,7 +41,7 @@ async def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 async def test_after_a_split_all_hubs_tell_one_story_with_every_conflict(net: Net) -> None:
     one, two, three = net.worlds.values()
     await one.beat("edge-1")
-    await net.until(lambda: all("edge-1" in w.hub.registry.records for w in net.worlds.values()))
+    await until(lambda: all("edge-1" in w.hub.registry.records for w in net.worlds.values()))
     await split(net)
     await one.call("node.label", node="edge-1", labels={"rack": "one"})
     await two.call("node.label", node="edge-1", labels={"rack": "two"})
@@ -72,6 +73,26 @@ async def test_after_a_split_all_hubs_tell_one_story_with_every_conflict(net: Ne
     assert page.json()["conflicts"] == whole[0]["conflicts"]
 
 
+async def test_a_setting_that_both_sides_changed_is_a_conflict_in_the_story(net: Net) -> None:
+    """It counts as an order of the side that gave it; the page says that it is of no node."""
+    one, two, _ = net.worlds.values()
+    await split(net)
+    for world, level in ((one, "debug"), (two, "error")):
+        wish = {"settings": {"log_level": level}, "for": "edges", "author": "ada"}
+        await world.call("config.set", **wish)
+    await heal(net)
+    (item,) = (await one.call("hub.incidents"))["items"]
+    whole = [await world.call("hub.incident", incident=item["id"]) for world in net.worlds.values()]
+    assert whole[0] == whole[1] == whole[2]
+    (conflict,) = whole[0]["conflicts"]
+    assert (conflict["node"], conflict["field"]) == ("", "log_level for edges")
+    assert (conflict["winner"]["value"], conflict["loser"]["value"]) == ('"error"', '"debug"')
+    sides = {tuple(side["island"]): side["writes"]["intents"] for side in whole[0]["sides"]}
+    assert sides == {("hub-1",): 1, ("hub-2", "hub-3"): 1}
+    page = await one.client.get(f"/hubs/incidents/{item['id']}", headers=_admin())
+    assert "a setting</th>" in page.text
+
+
 def _admin() -> dict[str, str]:
     return {"authorization": f"Bearer {ADMIN_TOKEN}"}
 
@@ -92,7 +113,7 @@ async def test_answers_say_during_a_split_whose_knowledge_they_are(net: Net) -> 
 async def test_views_show_who_has_fallen_silent_and_since_when(net: Net) -> None:
     one = net.worlds["hub-1"]
     await split(net)
-    await net.until(lambda: len(_silent(one)) == 2)
+    await until(lambda: len(_silent(one)) == 2)
     views = await one.call("hub.views")
     silent = [each for each in views["differences"] if each["about"] == "silence"]
     assert {each["subject"] for each in silent} == {"hub-2", "hub-3"}
@@ -111,13 +132,13 @@ async def test_a_broken_link_is_a_difference_of_views_and_no_split(net: Net) -> 
     """The third hub reaches both: what it believes differs from what they believe of each other."""
     one, three = net.worlds["hub-1"], net.worlds["hub-3"]
     net.cut = {frozenset(("hub-1", "hub-2"))}
-    await net.until(lambda: "hub-2" in _disagreed(three))
+    await until(lambda: "hub-2" in _disagreed(three))
     (row,) = [d for d in (await three.call("hub.views"))["differences"] if d["subject"] == "hub-2"]
     assert row["by"]["hub-3"]["state"] == "alive"
     assert row["by"]["hub-1"]["state"] in ("avoid", "dead")
     assert row["since_s"] > 0
     net.part()
-    await net.until(lambda: not any(_disagreed(world) for world in net.worlds.values()))
+    await until(lambda: not any(_disagreed(world) for world in net.worlds.values()))
     told = await net.events("hub-3", ("views.differ", "views.agree"))
     about = [(e["event_name"], e["attributes"]["subject"]) for e in told]
     assert about.count(("views.differ", "hub-2")) == about.count(("views.agree", "hub-2")) == 1
@@ -135,23 +156,23 @@ async def test_a_node_that_one_side_alone_hears_is_a_difference_that_names_the_n
 ) -> None:
     one, two = net.worlds["hub-1"], net.worlds["hub-2"]
     await one.beat("edge-1")
-    await net.until(lambda: all("edge-1" in w.hub.registry.records for w in net.worlds.values()))
+    await until(lambda: all("edge-1" in w.hub.registry.records for w in net.worlds.values()))
     digest = watch_of(two).views.digest
-    await net.until(lambda: "heard" in str(digest.in_bucket(bucket_of("edge-1"))))
+    await until(lambda: "heard" in str(digest.in_bucket(bucket_of("edge-1"))))
     digest.judge("edge-1", "offline")
-    await net.until(lambda: bool(watch_of(one).views.peers["hub-2"].stuck()))
+    await until(lambda: bool(watch_of(one).views.peers["hub-2"].stuck()))
     views = await one.call("hub.views", hub="hub-2")
     (node,) = views["nodes"]
     assert node["node_id"] == "edge-1"
     assert node["mine"].split()[0] == "heard"
     assert node["theirs"].split()[0] == "silent"
     digest.judge("edge-1", "online")
-    await net.until(lambda: not watch_of(one).views.peers["hub-2"].stuck())
+    await until(lambda: not watch_of(one).views.peers["hub-2"].stuck())
 
 
 async def until_missed_for_long(net: Net, *names: str) -> None:
     """As long as a split takes to be told, and as much again, has somebody been away."""
-    await net.until(
+    await until(
         lambda: all(
             now() - held.since > 2 * SPLIT_SECONDS
             for name in names
@@ -162,7 +183,7 @@ async def until_missed_for_long(net: Net, *names: str) -> None:
 
 async def test_a_clean_start_and_an_orderly_restart_are_no_incident(net: Net) -> None:
     await net.stop("hub-3")
-    await net.until(lambda: watch_of(net.worlds["hub-1"]).islands.island == ("hub-1", "hub-2"))
+    await until(lambda: watch_of(net.worlds["hub-1"]).islands.island == ("hub-1", "hub-2"))
     await until_missed_for_long(net, "hub-1", "hub-2")
     await net.start("hub-3")
     await net.until_whole()
@@ -174,7 +195,7 @@ async def test_a_death_is_no_split(net: Net) -> None:
     """Its machine says that nobody listens there: nothing goes on at another side."""
     await net.kill("hub-3")
     left = [net.worlds[name] for name in ("hub-1", "hub-2")]
-    await net.until(lambda: all(_verdict(world, "hub-3") == "dead" for world in left))
+    await until(lambda: all(_verdict(world, "hub-3") == "dead" for world in left))
     await until_missed_for_long(net, "hub-1", "hub-2")
     assert [watch_of(world).standing() for world in left] == [None, None]
     await net.start("hub-3")
@@ -243,7 +264,7 @@ async def test_what_a_peer_makes_up_is_kept_in_bounds_and_shown_as_its_word(net:
     assert watch.incidents.sights == {}
     views = await one.call("hub.views")
     assert "ghost-7" in views["subjects"] or watch.views.peers["hub-2"].section.nodes == 0
-    await net.until(lambda: "ghost-7" not in watch.views.peers["hub-2"].section.hubs)
+    await until(lambda: "ghost-7" not in watch.views.peers["hub-2"].section.hubs)
     assert watch.islands.configured == NAMES
 
 

@@ -3,25 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from hub.app import asgi_app
-from hub.config import HubConfig
-from hub.hub import Hub
 from hub.retention import POLICIES
 from hub.store import dropped
 from shared.http import Reply
 from shared.ranges import Ranges
 from shared.receipt import Outcome
 from shared.records import Chunk, Signal
-from shared.runtime import system_runtime
-from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, Log, World
-from tests.api.test_ledger_of_two_hubs import KEY, Wire, running, until
+from tests.api.conftest import Log, World
+from tests.api.mesh_world import Wire, config_of, opened, running, until
+from tests.api.test_ledger_of_two_hubs import KEY
 
 OLD_MS = 30 * 86_400_000
 """Logs as old as this are dropped, events are not."""
@@ -38,20 +34,10 @@ class Cluster:
 
     async def hub(self, name: str, *peers: str) -> World:
         """A hub with an empty disk that is told of these peers."""
-        runtime = replace(system_runtime(), http=lambda: Wire(self.apps))
-        urls = [f"http://{peer}" for peer in peers]
-        own = (CLUSTER_KEY, ADMIN_TOKEN, "OFF")
-        config = HubConfig(name, self.folder / name, f"http://{name}", urls, *own)
-        (self.folder / name).mkdir()
-        hub = await Hub.open(config, runtime)
-        self.stack.push_async_callback(hub.close)
-        app = self.apps[name] = asgi_app(hub)
-        transport = httpx.ASGITransport(app)
-        client = httpx.AsyncClient(transport=transport, base_url="http://hub", timeout=20)
-        await self.stack.enter_async_context(client)
-        world = self.worlds[name] = World(hub, app, client)
-        hub.upkeep.keeper.is_clock_sound = lambda: True
-        hub.upkeep.keeper.policies = POLICIES
+        config = config_of(self.folder, name, peers)
+        world = self.worlds[name] = await opened(self.stack, self.apps, config, Wire(self.apps))
+        world.hub.upkeep.keeper.is_clock_sound = lambda: True
+        world.hub.upkeep.keeper.policies = POLICIES
         return world
 
     @asynccontextmanager

@@ -1,168 +1,39 @@
 """Hubs that watch each other: who is avoided, dead, back, or cut off, and where people see it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
-from hub.app import asgi_app
-from hub.config import HubConfig
-from hub.hub import Hub
 from hub.peering.detect_row import Entry, Row
-from hub.peering.detect_values import LIMITS, Life, PeerState
-from hub.peering.detector import Detector
+from hub.peering.detect_values import Life, PeerState
 from hub.peering.matrix_wire import read_matrix
 from hub.peering.probe_wire import Question, read_reply, sign_of, write_probe
 from hub.peering.watch_part import WatchPart
 from hub.store import hub_table
-from shared.errors import BadInput, Unreachable
-from shared.http import Reply
-from tests.api.conftest import ADMIN_TOKEN, CLUSTER_KEY, World, bearer
-from tests.api.swift import runtime_here
-from tests.api.test_ledger_of_two_hubs import running
-from tests.api.web_html import Html
+from shared.errors import BadInput
+from tests.api.conftest import ADMIN_TOKEN, World, bearer
+from tests.api.mesh_world import NAMES, Wire, config_of, opened, own_events, part_in, until
+from tests.api.watch_world import QUICK, Mesh, detector_of, page, quick_watch, watchful
 
-NAMES = ("hub-1", "hub-2", "hub-3")
-QUICK = replace(
-    LIMITS,
-    probe_seconds=0.1,
-    silent_seconds=1.2,
-    stable_seconds=0.2,
-    observer_silent_seconds=0.6,
-    isolated_seconds=0.8,
-    unanswered_seconds=1.0,
-    start_seconds=1.0,
-    ask_seconds=0.2,
-    dead_probe_seconds=0.2,
-)
 WAIT_SECONDS = 20.0
-
-
-@dataclass
-class Net:
-    """What is between the hubs of this process."""
-
-    apps: dict[str, Any] = field(default_factory=dict)
-    down: set[str] = field(default_factory=set)
-    cut: set[tuple[str, str]] = field(default_factory=set)
-    hanging: set[str] = field(default_factory=set)
-    """Hubs that take gossip and never answer it."""
-
-
-@dataclass
-class Wire:
-    """The HTTP client of one hub."""
-
-    net: Net
-    name: str
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes = b"",
-        headers: Any = None,
-        timeout_seconds: float = 10.0,
-        reply_bytes_max: int = 2**26,
-    ) -> Reply:
-        base, slash, path = url.removeprefix("http://").partition("/")
-        if (self.name, base) in self.net.cut or self.name in self.net.down:
-            raise Unreachable(url, "no way there", sent=False, kind="unroutable")
-        if base in self.net.down or base not in self.net.apps:
-            raise Unreachable(url, "connection refused", sent=False, kind="refused")
-        if base in self.net.hanging and path == "peer/gossip":
-            await asyncio.sleep(timeout_seconds / 10)
-            raise Unreachable(url, "TimeoutError", sent=True)
-        transport = httpx.ASGITransport(self.net.apps[base])
-        async with httpx.AsyncClient(transport=transport, base_url=f"http://{base}") as client:
-            answer = await client.request(method, slash + path, content=body, headers=headers)
-        return Reply(answer.status_code, dict(answer.headers), answer.content)
-
-    async def close(self) -> None:
-        """Nothing is open between two requests."""
-
-
-async def opened(stack: AsyncExitStack, net: Net, folder: Path, name: str) -> World:
-    """A hub that is told of all others."""
-    runtime = replace(runtime_here(), http=lambda: Wire(net, name))
-    urls = [f"http://{other}" for other in NAMES if other != name]
-    folder.mkdir(exist_ok=True)
-    own = (CLUSTER_KEY, ADMIN_TOKEN, "OFF")
-    hub = await Hub.open(HubConfig(name, folder, f"http://{name}", urls, *own), runtime)
-    stack.push_async_callback(hub.close)
-    net.apps[name] = asgi_app(hub)
-    transport = httpx.ASGITransport(net.apps[name])
-    client = httpx.AsyncClient(transport=transport, base_url="http://hub", timeout=20)
-    await stack.enter_async_context(client)
-    return World(hub, net.apps[name], client)
-
-
-@dataclass
-class Mesh:
-    """Three hubs and the network between them."""
-
-    net: Net
-    worlds: list[World]
-
-    def states(self, world: World) -> dict[str, str]:
-        """What a hub says of the others."""
-        return {peer.key: peer.verdict for peer in world.hub.peers.by_url.values()}
-
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait for what must come."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not is_so():
-                await asyncio.sleep(0.01)
-
-    async def see(self, name: str, state: str) -> None:
-        """Wait until all others say this of a hub."""
-        others = [world for world in self.worlds if world.hub.config.hub_id != name]
-        await self.until(lambda: all(self.states(each).get(name) == state for each in others))
-
-    async def until_all_are_well(self) -> None:
-        for name in NAMES:
-            await self.see(name, "alive")
 
 
 @pytest.fixture
 async def mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mesh]:
-    monkeypatch.setattr("hub.peering.watch_part.LIMITS", QUICK)
-    monkeypatch.setattr("hub.mesh.GOSSIP_SECONDS", 0.2)
-    async with AsyncExitStack() as stack:
-        net = Net()
-        worlds = [await opened(stack, net, tmp_path / name, name) for name in NAMES]
-        async with running(*worlds):
-            made = Mesh(net, worlds)
-            await made.until_all_are_well()
-            yield made
-
-
-def detector_of(world: World) -> Detector:
-    """What a hub believes of its peers."""
-    (part,) = [each for each in world.hub.parts if isinstance(each, WatchPart)]
-    return part.watcher.detector
+    quick_watch(monkeypatch)
+    async with watchful(tmp_path) as made:
+        yield made
 
 
 async def told(world: World, kind: str, about: str = "") -> list[dict[str, Any]]:
     """The events of this type that a hub itself has told."""
-    await world.hub.own.voice.flush()
-    found = await world.call("event.list", type=kind, nodes=[world.hub.config.hub_id])
-    return [each for each in found["items"] if each["attributes"].get("peer", "") == about]
-
-
-async def page(world: World, path: str) -> str:
-    """A page as an administrator sees it; it is sound for browsers and screen readers."""
-    shown = await world.client.get(path, headers={**bearer(ADMIN_TOKEN), "accept": "text/html"})
-    assert shown.status_code == 200, shown.text
-    assert Html(shown.text).problems() == []
-    return shown.text
+    found = await own_events(world, kind)
+    return [each for each in found if each["attributes"].get("peer", "") == about]
 
 
 def findings(answer: dict[str, Any]) -> dict[str, str]:
@@ -211,9 +82,9 @@ async def test_a_hub_that_reaches_nobody_says_so_everywhere_and_declares_nobody_
 ) -> None:
     lonely = mesh.worlds[2]
     mesh.net.down.add("hub-3")
-    await mesh.until(lambda: lonely.hub.peers.is_isolated)
+    await until(lambda: lonely.hub.peers.is_isolated)
     await mesh.see("hub-3", "dead")
-    await mesh.until(lambda: set(mesh.states(lonely).values()) == {"avoid"})
+    await until(lambda: set(mesh.states(lonely).values()) == {"avoid"})
     assert (await lonely.call("hub.status"))["isolated"] is True
     ready = await lonely.client.get("/readyz")
     assert (ready.status_code, ready.text) == (
@@ -225,7 +96,7 @@ async def test_a_hub_that_reaches_nobody_says_so_everywhere_and_declares_nobody_
     assert (event["severity"], event["attributes"]["peers"]) == ("ERROR", 2)
     mesh.net.down.clear()
     await mesh.until_all_are_well()
-    await mesh.until(lambda: not lonely.hub.peers.is_isolated)
+    await until(lambda: not lonely.hub.peers.is_isolated)
     assert (await lonely.client.get("/readyz")).text == "ready\n"
     assert "reaches none of its peers" not in await page(lonely, "/hubs")
     (back,) = await told(lonely, "hub.rejoined")
@@ -235,9 +106,9 @@ async def test_a_hub_that_reaches_nobody_says_so_everywhere_and_declares_nobody_
 
 async def test_one_dead_link_kills_no_hub_and_is_found_by_the_matrix(mesh: Mesh) -> None:
     """The third hub still hears both."""
-    mesh.net.cut |= {("hub-1", "hub-3"), ("hub-3", "hub-1")}
+    mesh.net.unroutable.add(frozenset(("hub-1", "hub-3")))
     first, second = mesh.worlds[:2]
-    await mesh.until(lambda: mesh.states(first)["hub-3"] == "avoid")
+    await until(lambda: mesh.states(first)["hub-3"] == "avoid")
 
     async def found() -> bool:
         return "dead_link" in findings(await second.call("hub.matrix"))
@@ -328,7 +199,7 @@ async def test_a_hub_that_is_called_dead_lives_on_as_another_and_says_so(mesh: M
         life = theirs.watches["hub-1"].life
         return life is not None and life.incarnation == 31
 
-    await mesh.until(is_heard)
+    await until(is_heard)
     (event,) = await told(first, "hub.refuted")
     assert (event["severity"], event["attributes"]["told_by"]) == ("WARN", "hub-2")
     stored = await first.hub.stamps.database.write(hub_table.next_incarnation)
@@ -361,9 +232,9 @@ async def test_a_hub_that_starts_again_is_a_later_life_than_any_before(tmp_path:
     numbers: list[int] = []
     for _ in range(3):
         async with AsyncExitStack() as stack:
-            world = await opened(stack, Net(), tmp_path / "hub-1", "hub-1")
-            (part,) = [each for each in world.hub.parts if isinstance(each, WatchPart)]
-            numbers.append(part.watcher.detector.incarnation)
+            apps: dict[str, Any] = {}
+            world = await opened(stack, apps, config_of(tmp_path, "hub-1"), Wire(apps))
+            numbers.append(detector_of(world).incarnation)
             if len(numbers) == 2:
-                await part.watcher.save(40)
+                await part_in(world, WatchPart).watcher.save(40)
     assert numbers == [1, 2, 41]

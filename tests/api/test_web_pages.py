@@ -62,7 +62,7 @@ async def test_every_page_and_its_twin_are_in_the_table() -> None:
 async def test_no_page_makes_more_than_a_few_calls(address: str) -> None:
     web = Web()
     await page(web, address)
-    assert 1 <= len(web.script.asked) <= 8
+    assert 1 <= len(web.script.asked) <= 9
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -164,14 +164,39 @@ async def test_a_huge_trace_is_cut_and_says_so() -> None:
     assert "The first 1,000 of 1,200 spans" in text
 
 
-async def test_many_nodes_are_cut_and_the_filter_finds_the_others() -> None:
+async def test_a_page_of_many_nodes_says_how_many_there_are_and_goes_on_with_its_conditions() -> (
+    None
+):
     web = Web()
-    web.script.answers["node.list"] = {"items": [node(f"edge-{n}") for n in range(700)]}
-    assert "The first 500 of 700 nodes" in await page(web, "/nodes")
-    assert "edge-699" in await page(web, "/nodes?text=EDGE-699")
-    async with web.client() as client:
-        found = (await client.get("/nodes.json?text=edge-699")).json()
-    assert [each["node_id"] for each in found["items"]] == ["edge-699"]
+    web.script.answers["node.list"] = {
+        "items": [node(f"edge-{n:03}") for n in range(100)],
+        "total": 70_000,
+        "states": {"offline": 3, "online": 69_997},
+        "cursor": "edge-099",
+    }
+    text = await page(web, "/nodes?text=edge&state=online&label=site%3Dnorth&label=rack")
+    assert "100 of 70,000 nodes that match" in text
+    kept = "?text=edge&amp;state=online&amp;label=site%3Dnorth&amp;label=rack"
+    assert f'href="{kept}&amp;after=edge-099"' in text
+    assert "?text=edge&amp;label=site%3Dnorth&amp;label=rack&amp;state=offline" in text
+    asked = {
+        "limit": 100,
+        "text": "edge",
+        "states": ["online"],
+        "labels": ["site=north", "rack"],
+    }
+    assert ("node.list", asked) in web.script.asked
+    assert "First nodes" in await page(web, "/nodes?text=edge&after=edge-099")
+
+
+async def test_where_too_many_nodes_are_to_choose_from_a_name_is_typed() -> None:
+    web = Web()
+    web.script.answers["node.list"] = {"items": [node(f"edge-{n:03}") for n in range(1000)]}
+    for path in ("/logs?node=edge-7&node=edge-9", "/vms"):
+        text = await page(web, path)
+        assert '<datalist id="nodes-known">' in text
+        assert 'list="nodes-known"' in text
+    assert 'value="edge-9" list="nodes-known"' in await page(web, "/logs?node=edge-7&node=edge-9")
 
 
 async def test_a_vm_on_a_silent_node_is_unknown_and_takes_no_orders() -> None:

@@ -16,5 +16,13 @@ async def test_removed_hubs_are_listed_with_who_why_and_the_way_back() -> None:
         assert words in text
 
 
+async def test_a_setting_that_names_a_removed_hub_is_shown() -> None:
+    web = Web()
+    gone = {"hub": "hub-3", "through": "hub-2", "at": None, "why": "", "urls": ["http://a:1"]}
+    web.script.answers["hub.status"] = {**web.script.answers["hub.status"], "removed_hubs": [gone]}
+    text = plain(await page(web, "/hubs"))
+    assert "The settings of this hub name hub-3 still, at http://a:1." in text
+
+
 async def test_nothing_is_said_of_removed_hubs_when_there_are_none() -> None:
     assert "Removed hubs" not in await page(Web(), "/hubs")

@@ -25,7 +25,7 @@ def web() -> Web:
     made.script.answers["node.register"] = node("edge-9")
     made.script.answers["node.remove"] = {"node_id": "edge-1"}
     made.script.answers["node.setRole"] = node("edge-1", role="db")
-    for method in ("node.uptime", "node.checks"):  # Nothing of this is about them.
+    for method in ("node.uptime", "node.checks", "node.history"):  # Nothing of this is about them.
         made.script.answers.setdefault(method, RpcError("not_found", "nothing is known"))
     return made
 
@@ -116,9 +116,52 @@ async def test_a_role_is_set_by_a_form_and_shown(web: Web) -> None:
     assert refused.status_code == 400
 
 
+async def test_labels_are_given_and_taken_away_one_by_one(web: Web) -> None:
+    """The others stay as they are, whatever stands in them."""
+    held = {"rack": "7", "site": "north <b>, south"}
+    web.script.answers["node.get"] = web.script.answers["node.label"] = node("edge-1", labels=held)
+    async with web.client() as client:
+        page = await client.get("/nodes/edge-1")
+        token = {"csrf": Html(page.text).all("input", name="csrf")[0].get("value")}
+        answer = await client.post("/nodes/edge-1/labels", data={**token, "gone": "rack"})
+        assert web.script.params_of("node.label")["labels"] == {"site": held["site"]}
+        await client.post("/nodes/edge-1/labels", data={**token, "key": "role", "value": "a b"})
+        refused = await client.post("/nodes/edge-1/labels", data={**token, "value": "x"})
+    assert web.script.params_of("node.label") == {
+        "node": "edge-1",
+        "labels": {**held, "role": "a b"},
+    }
+    assert (answer.status_code, answer.headers["location"]) == (303, "/nodes/edge-1")
+    assert 'aria-label="Take rack away"' in page.text
+    assert refused.status_code == 400
+    assert "Write the name of the label." in refused.text
+
+
+@pytest.mark.parametrize(
+    ("draining", "button", "method"),
+    [(False, "Give it no new work", "node.drain"), (True, "Give it work again", "node.undrain")],
+)
+async def test_a_node_is_given_no_new_work_and_new_work_again(
+    web: Web, draining: bool, button: str, method: str
+) -> None:
+    web.script.answers["node.get"] = web.script.answers[method] = node("edge-1", draining=draining)
+    async with web.client() as client:
+        page = (await client.get("/nodes/edge-1")).text
+        assert button in page
+        html = Html(page)
+        form = {
+            "csrf": html.all("input", name="csrf")[0].get("value"),
+            "wanted": html.all("input", name="wanted")[0].get("value"),
+        }
+        answer = await client.post("/nodes/edge-1/work", data=form)
+    assert answer.headers["location"] == "/nodes/edge-1"
+    assert web.script.params_of(method) == {"node": "edge-1"}
+
+
 async def test_forms_of_other_sites_do_nothing(web: Web) -> None:
     async with web.client() as client:
-        for path in ("/nodes/register", "/nodes/edge-1/remove", "/nodes/edge-1/role"):
+        orders = ("remove", "role", "labels", "work")
+        for path in ("/nodes/register", *(f"/nodes/edge-1/{order}" for order in orders)):
             answer = await client.post(path, data={"csrf": "guess", "confirm": "edge-1"})
             assert answer.status_code == 403
     assert web.script.asked == []

@@ -82,6 +82,40 @@ CHECK = {
 }
 
 
+LINE = {
+    "check": "ssh",
+    "state": "failed",
+    "since": "2026-11-21T05:00:00Z",
+    "until": "2026-11-21T05:10:00Z",
+    "seconds": 600.0,
+    "hub": "hub-2",
+    "reason": "no route <there>",
+    "folded": 0,
+}
+RAN = {
+    "node": "edge-1",
+    "hub": "hub-1",
+    "ok": False,
+    "items": [
+        {
+            "check": "ssh",
+            "kind": "tcp",
+            "target": "10.0.0.7:22",
+            "state": "failed",
+            "message": "refused <again>",
+            "status": None,
+            "took_ms": None,
+            "cert_days": None,
+            "time": "2026-11-21T05:20:00Z",
+        }
+    ],
+}
+
+
+def _history(items: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
+    return {"node": "edge-1", "items": items, "more": more, "latency": {}}
+
+
 def uptime_answers() -> dict[str, Any]:
     """Those of a hub that has observed for a while."""
     fresh = {"check": "shop", "state": "unknown", "since": None, "reason": None, "hub": None}
@@ -94,6 +128,8 @@ def uptime_answers() -> dict[str, Any]:
             "items": [CHECK, {**CHECK, **fresh}],
             "unreadable": None,
         },
+        "node.history": _history([LINE, {**LINE, "check": None, "state": "online"}], more=True),
+        "node.check": RAN,
     }
 
 
@@ -118,4 +154,5 @@ def empty_uptime_answers() -> dict[str, Any]:
             "uptime": {"scale": "5m", "weighed": 0, "worst": []},
         },
         "node.checks": {"node": "edge-1", "items": [], "unreadable": None},
+        "node.history": _history([], more=False),
     }

@@ -69,7 +69,7 @@ class Hub:
 
     def start(self) -> None:
         """Begin a new life with what is on disk."""
-        epoch = gossip_table.begin_life(self.store, self.store_epoch)
+        epoch = gossip_table.begin_life(self.store, self.store_epoch, f"r{self.lives}")
         if self.mistake in ONE_STREAM:
             epoch = "the-only-one"
         saved = gossip_table.load(self.store)

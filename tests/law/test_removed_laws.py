@@ -19,11 +19,14 @@ from hub.peering.exchange_sweep import Sweep, answer_listing, answer_swap, answe
 from hub.peering.exchange_wire import Push
 from hub.registry import Registry
 from shared.beat import Beat
-from shared.merge import LABELS, REMOVED, to_bytes
-from shared.stamp import HybridClock
+from shared.merge import LABELS, REMOVED, Intent, NodeRecord, intent_order, to_bytes
+from shared.stamp import HybridClock, Stamp
 
 SLOWLY_MS = 1_000
 """Between two orders of people: more than any node here counts its starts."""
+
+AHEAD_MS = 2**45
+"""A clock that is off by a thousand years."""
 
 NODES = ("edge-1", "edge-2", "edge-3")
 COUNTED_ON = ("hub-1", "hub-2")
@@ -65,20 +68,26 @@ class Hub:
     def remove(self, node_id: str) -> None:
         if node_id in self.live:
             self.intend(node_id, REMOVED, removal_value(self.world.wall_ms, "ada"))
-            self.world.last_word[node_id] = "removed"
+            self.world.note(self.registry.records[node_id])
 
     def let_back(self, node_id: str) -> None:
         if self.removals.removal(node_id) is None:
             return
-        grave = self.removals.graves.stamps.get(node_id)
-        if grave is not None:
-            self.registry.clock.witness(grave)
+        self.removals.unearth(node_id)
         self.intend(node_id, REMOVED, False)
-        self.world.last_word[node_id] = "back"
+        self.world.note(self.registry.records[node_id])
 
     def label(self, node_id: str) -> None:
         if node_id in self.live:
             self.intend(node_id, LABELS, {"at": str(self.world.wall_ms)})
+
+    def obey_a_mad_clock(self, node_id: str, value: object) -> None:
+        """An order with a stamp years ahead, as from a restored backup; it wins over what has none."""
+        if node_id in self.live:
+            ahead = Stamp(AHEAD_MS + self.world.wall_ms, 0, self.registry.hub_id)
+            record = NodeRecord(node_id, intent={REMOVED: Intent(value, ahead)})
+            self.registry.apply(record, self.world.wall_ms / 1000)
+            self.world.note(record)
 
     def hear_of_tombstones(self, other: "Hub") -> None:
         section = other.removals.acks.section_for(self.registry.hub_id)
@@ -105,6 +114,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.rng, self.wall_ms = Random(f"removed {seed}"), 1_000_000
         self.last_word: dict[str, str] = {}
+        self._last: dict[str, Any] = {}
         self.hubs = [Hub(name, self) for name in HUBS]
         self.under_way: list[tuple[Hub, Push]] = []
 
@@ -125,6 +135,13 @@ class World:
             lambda: hub.sweep(self.rng.choice([each for each in self.hubs if each is not hub])),
         )
         self.rng.choices(actions, (9, 3, 4, 3, 2, 9, 9, 9, 6, 4, 1))[0]()
+
+    def note(self, record: NodeRecord) -> None:
+        """Note what was said last of a node: what no later order outranks, as hubs compare them."""
+        said = record.intent[REMOVED]
+        if record.node_id not in self._last or self._last[record.node_id] < intent_order(said):
+            self._last[record.node_id] = intent_order(said)
+            self.last_word[record.node_id] = "removed" if said.value else "back"
 
     def post(self) -> None:
         for hub in self.hubs:
@@ -166,8 +183,19 @@ class World:
                         one.hear_of_tombstones(other)
 
 
-def stories(count: int) -> list[World]:
-    worlds = [World(seed) for seed in range(count)]
+class MadWorld(World):
+    """The same, in which orders come now and then whose stamps are years ahead."""
+
+    def step(self) -> None:
+        super().step()
+        if self.rng.random() < 0.06:
+            hub, node = self.rng.choice(self.hubs), self.rng.choice(NODES)
+            removal = removal_value(self.wall_ms, "a mad clock")
+            hub.obey_a_mad_clock(node, self.rng.choice((False, False, removal)))
+
+
+def stories(count: int, kind: type[World] = World) -> list[World]:
+    worlds = [kind(seed) for seed in range(count)]
     for world in worlds:
         for _ in range(250):
             world.step()
@@ -219,5 +247,26 @@ def test_a_tombstone_that_is_buried_leaves_no_trace_in_the_table() -> None:
             assert replica.records.keys() == replica.dots.rows.keys()
             assert replica.records.keys() == replica.digests.hashes.keys()
             assert not replica.parked.total
-            for node in hub.removals.acks.stamps:
+            for node in hub.removals.acks.turns:
                 assert is_removed(replica.records[node])
+
+
+def test_what_people_say_over_a_stamp_from_the_future_is_so_on_all_hubs() -> None:
+    """Also when nothing but graves is left of it: what the mad clock ordered does not come back."""
+    buried_anew = 0
+    for world in stories(40, MadWorld):
+        for hub in world.hubs:
+            assert hub.live == world.hubs[0].live
+            for node, word in world.last_word.items():
+                assert (node in hub.live) == (word == "back"), (node, word, hub.registry.hub_id)
+            buried_anew += sum(turn.reissue > 0 for _, turn in hub.removals.graves)
+    assert buried_anew > 10
+
+
+def test_a_removal_over_a_stamp_from_the_future_is_let_go_of_like_any_other() -> None:
+    """Only those stay whose own stamp is one, until it is in the past or a person orders anew."""
+    for world in stories(20, MadWorld):
+        world.bury()
+        for hub in world.hubs[:2]:
+            turns = hub.removals.acks.turns.values()
+            assert all(turn.stamp.wall_ms > AHEAD_MS for turn in turns)

@@ -13,6 +13,7 @@ from hub.nodes.graves import Admission, Graves
 from hub.nodes.tombstone_acks import TombstoneAcks
 from hub.nodes.tombstones import (
     RETENTION_MS,
+    Turn,
     began,
     is_removed,
     lifted,
@@ -26,7 +27,7 @@ from hub.peering.incident_report import incident, incidents
 from hub.peering.view_digest import NodeDigest
 from shared.beat import Beat
 from shared.merge import Facts, NodeRecord, Observation, to_bytes
-from shared.stamp import HybridClock, Stamp
+from shared.stamp import HybridClock
 from tests.examples import examples
 from tests.law.drawing import HUBS, node_records, patient
 
@@ -67,9 +68,9 @@ class Hub:
     hub_id: str
     records: dict[str, NodeRecord] = field(default_factory=dict)
     graves: Graves = field(default_factory=Graves)
-    removed: Stamp | None = None
+    removed: Turn | None = None
     """The latest removal that it ever learned of."""
-    returned: Stamp | None = None
+    returned: Turn | None = None
 
     def __post_init__(self) -> None:
         self.clock = HybridClock(self.hub_id)
@@ -86,11 +87,11 @@ class Hub:
     def merge(self, record: NodeRecord) -> None:
         held = self.record
         self.records[NODE] = merge_settled(held, record) if held else settled(record)
-        self.clock.witness(began(record))
+        self.clock.witness(began(record).stamp)
         self.acks.note(self.records[NODE])
         if is_removed(record):
             self.removed = max(self.removed or began(record), began(record))
-        elif began(record).wall_ms:
+        elif began(record).stamp.wall_ms:
             self.returned = max(self.returned or began(record), began(record))
 
     def hear(self, incarnation: int, beat: int) -> None:
@@ -108,7 +109,7 @@ class Hub:
 
     def purge(self) -> None:
         for node_id in self.acks.due(HUBS, LATE_MS):
-            self.graves.bury(node_id, self.acks.stamps[node_id])
+            self.graves.bury(node_id, self.acks.turns[node_id])
             del self.records[node_id]
             self.acks.drop(node_id)
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 import shared.merge
-from hub.hub import Hub
+from hub.footing import Footing
 from hub.lead.election import Election
 from hub.lead.leader import QuorumLeader
 from hub.lead.model import Role
@@ -62,11 +62,11 @@ def beat_overwrites_intent() -> Iterator[None]:
 def ack_before_commit() -> Iterator[None]:
     """A person is answered before what they want is on disk; it gets there a second later."""
 
-    async def intend(hub: Hub, node_id: str, field: str, value: object) -> None:
+    async def intend(hub: Footing, node_id: str, field: str, value: object) -> None:
         now = asyncio.get_running_loop().time()
         hub.registry.intend(node_id, field, value, hub.runtime.wall_ms(), now)
 
-    with replaced(Hub, "intend", intend):
+    with replaced(Footing, "intend", intend):
         yield
 
 
@@ -178,19 +178,19 @@ def own_silence_is_enough() -> Iterator[None]:
 @contextlib.contextmanager
 def tombstone_dropped() -> Iterator[None]:
     """A removed node is deleted on the hub that was told, and soon nothing there says so."""
-    intend = Hub.intend
+    intend = Footing.intend
 
-    def forget(hub: Hub, node_id: str) -> None:
+    def forget(hub: Footing, node_id: str) -> None:
         record = hub.registry.records[node_id]
         kept = {name: held for name, held in record.intent.items() if name != REMOVED}
         hub.registry.records[node_id] = msgspec.structs.replace(record, intent=kept)
 
-    async def delete(hub: Hub, node_id: str, field: str, value: object) -> None:
+    async def delete(hub: Footing, node_id: str, field: str, value: object) -> None:
         await intend(hub, node_id, field, value)
         if field == REMOVED and value:
             asyncio.get_running_loop().call_later(0.7, forget, hub, node_id)
 
-    with replaced(Hub, "intend", delete):
+    with replaced(Footing, "intend", delete):
         yield
 
 

@@ -5,6 +5,7 @@ import contextlib
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ import msgspec
 from edge.agent import Agent, Host
 from edge.buffer import Buffer
 from edge.capacity import BufferLimits
-from edge.identity import FILE_NAME, Identity, take_up
+from edge.identity import FILE_NAME, Identity, outrank, take_up
 from hub.app import asgi_app
 from hub.config import HubConfig
 from hub.disk_guard import Room
@@ -247,6 +248,7 @@ class EdgeMachine(Machine):
         self.agent = Agent(
             identity, buffer, runtime, self.masters, CLUSTER_KEY, host, push=self.pushes
         )
+        self.agent.count_up = partial(outrank, self.folder)
         self.agent.methods["vm.start"] = self._obey
         self._watch(process, process.spawn(self.agent.run()))
 

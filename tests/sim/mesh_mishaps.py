@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from hub.store import backup
 from tests.sim.loop import real_now
 from tests.sim.machines import EdgeMachine, HubMachine, World
+from tests.sim.mesh_laws import leadership_of
 from tests.sim.scenario import Mishap, at
 
 Lost = Callable[[str], None]
@@ -57,9 +58,11 @@ class Mishaps:
             case "restart":
                 await machine.stop()
             case "lose":
+                may_forget = self._may_forget(mishap.name)
                 await machine.crash()
-                machine.lose_disk()
-                lost(mishap.name)
+                if may_forget:
+                    machine.lose_disk()
+                    lost(mishap.name)
             case "restore":
                 await self._restore(machine, lost)
             case "freeze":
@@ -77,13 +80,27 @@ class Mishaps:
                 trace.note("clock step", mishap.name, round(mishap.for_seconds))
                 machine.clock.offset_seconds += mishap.for_seconds
 
+    def _may_forget(self, name: str) -> bool:
+        """Whether a vote that is lost with a disk cannot be given twice: not before all others have heard
+        of a leader, as operators are told."""
+        others = [each.hub for other, each in self._hubs.items() if other != name]
+        elections = [leadership_of(hub) for hub in others if hub is not None]
+        heard = [each.election.members.stamp > (0, 0) for each in elections if each is not None]
+        if all(heard):
+            return True
+        self._world.trace.note("disk kept", name, "not all have heard of a first leader")
+        return False
+
     async def _restore(self, machine: HubMachine | EdgeMachine, lost: Lost) -> None:
         """A backup is made, the hub works on for a while, falls over, and gets the backup back."""
         aside = self._world.folder / f"{machine.name}.backup"
         now_ms = machine.clock.ns() // 1_000_000
         backup.back_up(machine.folder, aside, now_ms, _tell_nobody)
         await asyncio.sleep(self._world.rng("restore").uniform(0.5, 2.5))
+        may_forget = self._may_forget(machine.name)
         await machine.crash()
+        if not may_forget:
+            return
         shutil.rmtree(machine.folder)
         machine.folder.mkdir()
         backup.restore(aside, machine.folder, machine.clock.ns() // 1_000_000, _tell_nobody)

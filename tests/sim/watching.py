@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.conf.methods import ConfMethods
-from hub.hub import Hub
+from hub.footing import Footing
 from hub.lead.leader import QuorumLeader
 from hub.lead.model import Role
 from hub.nodes.hold import Holds
@@ -52,7 +52,7 @@ class Book:
 
     # ---- what is noted
 
-    def intended(self, hub: Hub, node_id: str, field_name: str) -> None:
+    def intended(self, hub: Footing, node_id: str, field_name: str) -> None:
         """A hub has said that it will not forget what a person wants of a node."""
         held = hub.registry.records[node_id].intent[field_name]
         self._ack(self.intents, (node_id, field_name), hub.config.hub_id, intent_order(held))
@@ -104,7 +104,7 @@ class Book:
         """Watch everything that runs while this lasts."""
         with contextlib.ExitStack() as watched:
             for kind, name, make in (
-                (Hub, "intend", self._of_intend),
+                (Footing, "intend", self._of_intend),
                 (ConfMethods, "_write", self._of_write),
                 (QuorumLeader, "_perform", self._of_perform),
                 (VerdictBook, "hear", self._of_hear),
@@ -116,7 +116,7 @@ class Book:
 
     def _of_intend(self, real: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(real)
-        async def intend(hub: Hub, node_id: str, field_name: str, value: object) -> None:
+        async def intend(hub: Footing, node_id: str, field_name: str, value: object) -> None:
             await real(hub, node_id, field_name, value)
             self.intended(hub, node_id, field_name)
 
@@ -180,6 +180,9 @@ class Book:
         `known` and `stamp_of` say what the others hold of a field of a node and of a setting.
         """
         self.stamps.pop(hub_id, None)
+        self.ballots.pop(
+            hub_id, None
+        )  # Its vote, too; of each term there is one leader none the less.
         for book, held in ((self.intents, known), (self.settings, stamp_of)):
             for place, acked in list(book.items()):
                 others = held(place)

@@ -97,13 +97,13 @@ def test_what_an_edge_cannot_apply_shows_and_leaves_its_last_good_settings(fleet
 
     def told(name: str) -> list[Any]:
         found: list[Any] = first.call("event.list", type=name)["items"]
-        return [each["attributes"]["hash"] for each in found if each["node"] == "hub-1"]
+        return [each["attributes"]["hash"] for each in found]
 
-    eventually(lambda: told("conf.refused_by_edge") == [refused["wanted"]], "hub-1 tells of it")
+    eventually(lambda: told("conf.refused_by_edge") == [refused["wanted"]], "one hub tells of it")
     assert "web-1" in headwater(second, "config", "drift")
     second.call("config.unset", keys=["tail", "log_level"], **{"for": "edges"})
     each_shows(hubs, states, {"current": 1})
-    eventually(lambda: told("conf.refusal_over") == [refused["wanted"]], "hub-1 tells of its end")
+    eventually(lambda: told("conf.refusal_over") == [refused["wanted"]], "it tells of its end")
 
 
 def test_an_edge_whose_owner_wants_so_takes_no_settings(fleet: Fleet) -> None:

@@ -16,7 +16,7 @@ from tests.system.identity import assert_identical
 from tests.system.oracle import SERVICE, Sender, has_all
 from tests.system.processes import EdgeProcess, Fleet, HubProcess, each_shows, eventually
 
-OLD_RECORDS = 4000
+OLD_RECORDS = 2000
 MENDED_SECONDS = 60.0
 
 Spoil = Callable[[Path], None]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.system.meeting import wait_until_met
 from tests.system.oracle import (
     Sender,
     assert_nothing_lost_or_double,
@@ -132,8 +133,14 @@ def test_a_hub_that_pauses_for_four_and_a_half_seconds_is_never_dead(
         assert events(hub, "hub.isolated") == []
 
 
+def incident_kinds(hub: HubProcess) -> set[tuple[str, str]]:
+    """The incidents that a hub knows: it stood still, and nothing went on there, so it is no split."""
+    return {(each["kind"], each["state"]) for each in hub.call("hub.incidents")["items"]}
+
+
 def test_a_hub_that_is_stopped_for_long_is_dead_and_alive_again(hubs: list[HubProcess]) -> None:
     """It wakes as the same life: nobody restarted it, and both others tell that it is back."""
+    wait_until_met(hubs)
     *others, sleeper = hubs
     assert sleeper.process is not None
     sleeper.process.send_signal(signal.SIGSTOP)
@@ -145,6 +152,7 @@ def test_a_hub_that_is_stopped_for_long_is_dead_and_alive_again(hubs: list[HubPr
         each_shows([hub], lambda hub: told_of(hub, "peer.alive", sleeper), 1)
     each_shows([sleeper], lambda hub: set(states(hub).values()), {"alive"})
     assert events(sleeper, "peer.dead") == []
+    each_shows(hubs, incident_kinds, {("outage", "closed")})
 
 
 def test_a_leader_that_is_stopped_for_ten_seconds_under_load_leads_and_loses_nothing(

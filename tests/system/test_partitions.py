@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.system.meeting import state_age_seconds
 from tests.system.namespaces import PORT, Network, network
 from tests.system.oracle import Sender, chunks_on_disk
 from tests.system.processes import EdgeProcess, Fleet, HubProcess, each_shows, eventually
@@ -167,14 +168,6 @@ def test_a_hub_that_is_cut_off_buries_nobody_and_is_one_with_the_others_again(me
     assert_one_leader_each_term(mesh.hubs)
     assert told(mesh, "peer.dead") - deaths == {lone.name: 2}
     assert told(mesh, "node.offline") == offline
-
-
-def state_age_seconds(hub: HubProcess, peer: str) -> float:
-    """For how long a hub has said the same of a peer."""
-    rows = hub.call("hub.matrix")["rows"]
-    (row,) = (row for row in rows if row["hub"] == hub.name)
-    (entry,) = (entry for entry in row["entries"] if entry["peer"] == peer)
-    return float(entry["state_age_s"])
 
 
 def is_heard_by_one_alone(hub: HubProcess, node: str, hearer: HubProcess) -> bool:

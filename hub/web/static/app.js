@@ -207,6 +207,13 @@
     });
   }
 
+  // On a narrow screen the names of the pages are a strip that scrolls: show where this one is.
+  function showPlace() {
+    const strip = document.querySelector(".side nav");
+    const here = strip && strip.querySelector("a[aria-current]");
+    if (here) strip.scrollLeft = here.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+  }
+
   // What takes longer than the rest of a page stands behind a link, and comes by itself here.
   async function loadPart(link) {
     const place = byId(link.dataset.part);
@@ -226,6 +233,8 @@
   for (const link of document.querySelectorAll("a[data-part]")) loadPart(link);
   for (const place of document.querySelectorAll(".console")) place.scrollTop = place.scrollHeight;
   tellTimes();
+  showPlace();
+  addEventListener("resize", showPlace);
   offerCopies();
   shortenSearches();
   listenForSlash();

@@ -31,7 +31,8 @@ class _Server(Forgiving, ThreadingHTTPServer):
 
 
 class Counterpart:
-    """Answers each method with what `answers` holds: a result, an error object, or an HTTP status."""
+    """Answers each method with what `answers` holds: a result, an error object, an HTTP status, or
+    what makes one of them of the parameters."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,6 +50,7 @@ class Counterpart:
                     return
                 counterpart.asked.append((body["method"], body["params"]))
                 answer = counterpart.answers[body["method"]]
+                answer = answer(body["params"]) if callable(answer) else answer
                 if isinstance(answer, int):
                     self._reply(answer, {})
                     return

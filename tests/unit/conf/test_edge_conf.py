@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +81,21 @@ def test_settings_go_over_those_of_the_owner_and_back_again() -> None:
         ({"buffer_floors": {"logs": 0.7, "events": 0.7}}, "more than the whole buffer"),
         ({"scrape_seconds": 1.0, "scrape_timeout_seconds": 2.0}, "scrape_timeout_seconds"),
         ({"buffer_bytes_max": 5}, "buffer_bytes_max must be"),
+        ({"buffer_floors": {"traces": 0.5}}, "of which buffer_ceilings allow 0.3"),
+        ({"scrape_timeout_seconds": 60.0}, "must not be more than scrape_seconds (15)"),
     ],
 )
 def test_what_does_not_fit_this_edge_is_refused_with_the_reason(
     wanted: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(SettingsError, match=r"\w") as refused:
-        overlay(OWN)(wanted)
+        overlay(replace(OWN, buffer_ceilings={"traces": 0.3}))(wanted)
     assert reason in str(refused.value)
+
+
+def test_what_the_owner_contradicts_alone_stops_nothing_of_the_hubs() -> None:
+    own = replace(OWN, scrape_seconds=5.0, scrape_timeout_seconds=9.0)
+    assert overlay(own)({"buffer_floors": {"traces": 0.5}}).scrape_timeout_seconds == 9.0
 
 
 def test_every_setting_that_hubs_can_give_is_one_of_the_edge() -> None:

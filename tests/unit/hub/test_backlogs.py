@@ -2,8 +2,9 @@
 
 import asyncio
 
-from hub.backlogs import NODES_AT_ONCE, backlogs_of
+from hub.backlogs import NODES_AT_ONCE, AllBacklogs, backlogs_of
 from hub.registry import Registry
+from shared.beat import Beat
 from shared.merge import REMOVED, Facts, Intent, NodeRecord, Observation
 from shared.stamp import HybridClock, Stamp
 
@@ -59,3 +60,27 @@ async def test_a_node_that_goes_meanwhile_is_left_out() -> None:
     await asyncio.sleep(0)
     del registry.records[f"edge-{2 * NODES_AT_ONCE - 1}"]
     assert len(await walk) == 2 * NODES_AT_ONCE - 1
+
+
+async def test_of_nodes_that_are_well_only_the_one_with_the_oldest_word_comes() -> None:
+    """It alone says until when an answer about all is complete; 100,000 others say nothing more."""
+    loop = asyncio.get_running_loop()
+    registry = Registry("hub-1", loop.time() - 100.0, HybridClock("hub-1"))
+    buffer = {"pending_chunks": 0}
+    for number, age in enumerate((1.0, 3.0, 2.0)):
+        beat = Beat(f"edge-{number}", 1, 1, "e", 1, {}, {}, buffer, [])
+        registry.hear(beat, loop.time() - age, 1000)
+    assert [each.node_id for each in await backlogs_of(registry, None)] == ["edge-1"]
+    asked = await backlogs_of(registry, ["edge-0", "edge-2"])
+    assert [each.node_id for each in asked] == ["edge-0", "edge-2"]
+
+
+async def test_questions_that_come_together_share_one_walk_and_a_later_one_makes_its_own() -> None:
+    registry = registry_of(NODES)
+    shared = AllBacklogs(registry, lambda: 7)
+    found = await asyncio.gather(*(shared.read() for _ in range(5)))
+    assert shared.walks == 1
+    assert {(len(backlogs), began_ns) for backlogs, began_ns in found} == {(NODES, 7)}
+    registry.apply(NodeRecord("edge-new", Facts(1, 1, {})), 0.0)
+    backlogs, _ = await shared.read()
+    assert (shared.walks, len(backlogs)) == (2, NODES + 1)

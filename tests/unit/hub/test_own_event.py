@@ -72,7 +72,19 @@ def test_numbers_and_truth_stay_what_they_are_and_the_rest_becomes_text() -> Non
     assert event.text.startswith("store.refilled: n 3, f 0.5, b true, s x, big ")
 
 
+def test_the_text_leaves_out_what_is_empty_and_the_attributes_keep_it() -> None:
+    event = event_of(1, "adoption.begin", {"lost": "hub-3", "back": "", "names": 0, "why": None})
+    assert event.text == "adoption.begin: lost hub-3, names 0"
+    assert event.attributes["back"] == ""
+
+
 def test_what_somebody_should_look_at_is_no_mere_information() -> None:
     assert event_of(1, "disk.guard.closed", {}).severity == "error"
     assert event_of(1, "hub.started", {}) == Event(1, "hub.started", "info", "hub.started", {})
     assert set(SEVERITY_OF.values()) <= set(SEVERITIES) - {"info"}
+
+
+def test_what_was_planned_is_for_information() -> None:
+    alarm = event_of(1, "hub.isolated", {"peers": 2, "by_plan": False})
+    planned = event_of(1, "hub.isolated", {"peers": 2, "by_plan": True})
+    assert (alarm.severity, planned.severity) == ("error", "info")

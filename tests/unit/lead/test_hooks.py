@@ -162,6 +162,11 @@ async def test_a_command_that_fails_says_why() -> None:
         await failing(call_of(START, 1))
 
 
+async def test_a_command_that_fails_without_a_word_is_told_so() -> None:
+    with pytest.raises(HookFailed, match=r"ended with status 3 and said nothing$"):
+        await command_hook(python("raise SystemExit(3)"), 30.0)(call_of(START, 1))
+
+
 async def test_a_command_that_does_not_exist_is_a_failure() -> None:
     with pytest.raises(HookFailed, match="cannot be run"):
         await command_hook(["/nowhere/at/all"], 30.0)(call_of(START, 1))

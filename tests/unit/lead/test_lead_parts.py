@@ -16,6 +16,7 @@ from hub.lead.mode import Mode
 from hub.lead.model import Ballot, Members
 from hub.lead.reading import command_words, hub_names, web_address
 from hub.lead.static import STABLE_SECONDS, HubState, StaticLeadership
+from hub.lead.voting import last_own_term
 from hub.store.lead_table import (
     doubt_ballot,
     guard,
@@ -109,6 +110,13 @@ def test_settings_that_cannot_be_meant_are_refused(
 
 
 # ---- the lowest id
+
+
+@pytest.mark.parametrize(("vote", "term"), [("hub-1", 7), ("hub-2", 6), ("", 6)])
+def test_a_hub_led_at_most_the_term_in_which_it_voted_for_itself(vote: str, term: int) -> None:
+    """Its first stop hook must not bear the number of who leads now."""
+    assert last_own_term(Ballot(Members(("hub-1", "hub-2")), 7, vote), "hub-1") == term
+    assert last_own_term(Ballot(Members(("hub-1", "hub-2"))), "hub-1") == 0
 
 
 def test_the_lowest_id_that_is_up_and_stable_leads() -> None:

@@ -268,6 +268,12 @@ def test_the_lowest_id_leads_on_the_loop_and_cannot_be_told_to_stop() -> None:
         runner.run(body())
 
 
+async def test_where_nobody_leads_nobody_is_told_to_stop_the_leader() -> None:
+    machine = StaticLeadership("hub-1", (), mode=Mode.NONE)
+    with pytest.raises(Refused, match="leader = none: nobody leads"):
+        await StaticLeader(machine, dict, lambda told: None).step_down()
+
+
 async def test_each_beginning_and_end_of_leading_becomes_a_hook_with_its_fence() -> None:
     calls: list[tuple[str, int]] = []
     events: list[str] = []

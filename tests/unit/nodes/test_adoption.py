@@ -98,6 +98,17 @@ def test_moves_are_told_once_for_each_pair_of_hubs() -> None:
     assert sum(facts["names"] for facts in ends) == lost
 
 
+def test_where_no_duty_moves_nothing_is_told() -> None:
+    """What begins also ends: a death that changes nothing for anybody is told as such elsewhere."""
+    mine = [node for node in NODES if duty_of(node, HUBS) == "hub-1"][:5]
+    story = Story(mine)
+    story.book.stand(HUBS[:2], 10.0)
+    story.settle(10.0)
+    story.book.stand(HUBS, 20.0)
+    story.settle(20.0)
+    assert story.told == []
+
+
 def test_the_same_hubs_again_are_no_news() -> None:
     story = Story(NODES[:10])
     story.book.stand(reversed(HUBS), 10.0)

@@ -57,8 +57,9 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async def intend(node: str, name: str, value: object) -> None:
         intended.append((node, name, value))
 
-    async def gists() -> list[NodeGist]:
-        return list(nodes.values())
+    async def gists() -> AsyncIterator[NodeGist]:
+        for gist in nodes.values():
+            yield gist
 
     share, runtime = observer.share, hub.checks.runtime
     methods = CheckMethods(

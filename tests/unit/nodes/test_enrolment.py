@@ -4,7 +4,7 @@ import pytest
 
 from hub.nodes.enrolment import SILENT_MS_MAX, Enrolment
 from hub.nodes.graves import Graves
-from hub.nodes.tombstones import removal_value, tombstone
+from hub.nodes.tombstones import Turn, removal_value, tombstone
 from shared.merge import NodeRecord
 from shared.stamp import Stamp
 
@@ -45,7 +45,7 @@ def test_each_beat_is_counted_and_the_first_one_told(enrolment: Enrolment) -> No
 
 
 def test_a_node_whose_tombstone_has_gone_is_refused_as_well(enrolment: Enrolment) -> None:
-    enrolment.graves.bury("edge-1", REMOVED)
+    enrolment.graves.bury("edge-1", Turn(0, REMOVED))
     refused = enrolment.refusal("edge-1", None, 5)
     assert refused is not None
     assert "removed by hub-1" in str(refused[0])
@@ -78,7 +78,7 @@ def test_requests_of_nodes_that_fell_silent_make_room(enrolment: Enrolment) -> N
 
 
 def test_registering_opens_the_grave_and_ends_the_request(enrolment: Enrolment) -> None:
-    enrolment.graves.bury("edge-1", REMOVED)
+    enrolment.graves.bury("edge-1", Turn(0, REMOVED))
     enrolment.refusal("edge-1", None, 5)
     record = enrolment.register("edge-1", BACK)
     assert enrolment.refusal("edge-1", record, 6) is None

@@ -1,5 +1,6 @@
 """Keeping observations: nothing is lost when the disk refuses, and only what is old goes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,12 +28,19 @@ class Disk:
 
     database: Database
     is_full: bool = False
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event | None = None
+    """While it is closed, what was handed in is written, but nobody hears of it."""
 
     async def write(self, job: Any) -> Any:
         """Raises Unavailable while it is full."""
         if self.is_full:
             raise Unavailable("the disk is full", retry_after_seconds=1.0)
-        return await self.database.write(job)
+        result = await self.database.write(job)
+        self.begun.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        return result
 
 
 @dataclass
@@ -156,6 +164,26 @@ async def test_a_node_that_is_back_before_it_was_forgotten_keeps_its_history(des
     assert [node for node, _ in desk.states()] == ["", "edge-2"]
 
 
+async def test_lines_that_come_late_about_a_removed_node_go_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that learns of the removal later still says something of the node meanwhile."""
+    await desk.keep.keep()
+    desk.keep.forget("edge-1", lambda: True)
+    await desk.keep.settle()
+    desk.keep.note_verdict("edge-1", "online", "")
+    await desk.keep.keep()
+    await desk.keep.settle()
+    assert desk.states() == [("", "began")]
+    monkeypatch.setattr("hub.nodes.history_keep.LATE_LINES_SECONDS", 0.0)
+    desk.keep.forget("edge-1", lambda: True)
+    await desk.keep.settle()
+    desk.keep.note_verdict("edge-1", "offline", "")
+    await desk.keep.keep()
+    await desk.keep.settle()
+    assert [node for node, _ in desk.states()] == ["", "edge-1"], "nobody looks for ever"
+
+
 async def test_checks_that_were_taken_away_while_the_hub_was_down_are_unknown_from_its_start(
     desk: Desk,
 ) -> None:
@@ -176,3 +204,26 @@ async def test_the_end_of_an_orderly_stop_is_on_disk(desk: Desk) -> None:
     assert desk.states()[-1] == ("edge-1", "online")
     with desk.disk.database.reading() as connection:
         assert attendances(connection, 0)[LOG][0].until_ms == WALL_MS + 700
+
+
+async def test_what_is_written_although_its_loop_was_cancelled_is_not_written_again(
+    desk: Desk,
+) -> None:
+    """A hub that stops does not count a run of a check twice, nor hold a line twice."""
+    await desk.keep.keep()
+    desk.keep.note_verdict("edge-1", "online", "")
+    desk.hub.checks.put_back([("edge-1", "ssh", WALL_MS, 1000)])
+    for step in (desk.keep.keep, desk.keep.settle):
+        desk.disk.begun, desk.disk.gate = asyncio.Event(), asyncio.Event()
+        loop = asyncio.create_task(step())
+        await desk.disk.begun.wait()
+        loop.cancel()
+        await asyncio.sleep(0)
+        desk.disk.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await loop
+    await desk.keep.close()
+    with desk.disk.database.reading() as connection:
+        (bucket,) = check_times(connection, "edge-1", "ssh", COARSE_MS, 0)
+    assert bucket.runs == 1
+    assert desk.states() == [("", "began"), ("edge-1", "online")]

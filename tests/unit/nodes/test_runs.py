@@ -232,6 +232,10 @@ def test_a_run_is_sixteen_hex_digits_or_nothing(text: str) -> None:
     ("facts", "words"),
     [
         ({"refused_at": "10.0.0.2"}, "Two machines run as edge-1: the one at 10.0.0.2 is refused"),
+        (
+            {"heard_at": "10.0.0.2"},
+            "Two machines run as edge-1, with edges of an older version: the one at 10.0.0.2 counts less",
+        ),
         ({"heard_by": "hub-2"}, "Two machines run as edge-1: hub-2 hears the other one"),
         ({"epoch": "e1"}, "Two machines write the log of edge-1, or its disk was set back"),
     ],

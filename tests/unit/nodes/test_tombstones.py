@@ -6,10 +6,11 @@ import pytest
 from sqlite_utils.db import Database
 
 from hub.nodes.graves import Admission, Graves
-from hub.nodes.tombstone_acks import ASKED_MAX, TombstoneAcks
+from hub.nodes.tombstone_acks import ASKED_MAX, Held, TombstoneAcks, TombstoneSection
 from hub.nodes.tombstones import (
     DAY_MS,
     RETENTION_MS,
+    Turn,
     lift_of,
     lifted,
     merge_settled,
@@ -21,7 +22,13 @@ from hub.nodes.tombstones import (
     tombstone,
 )
 from hub.store.gossip_table import gossip_tables
-from hub.store.grave_table import delete_nodes, grave_tables, load_graves, save_graves
+from hub.store.grave_table import (
+    delete_nodes,
+    grave_tables,
+    load_graves,
+    reissues_of_graves,
+    save_graves,
+)
 from shared.beat import Beat
 from shared.merge import LABELS, Facts, Intent, NodeRecord, Observation
 from shared.stamp import Stamp
@@ -133,7 +140,7 @@ def test_a_tombstone_goes_when_every_configured_hub_has_it_and_seven_days_have_p
 def test_a_hub_that_let_go_of_a_tombstone_already_has_it() -> None:
     acks, graves = TombstoneAcks("hub-1"), Graves()
     acks.note(tombstone("edge-1", MIDDLE))
-    graves.bury("edge-1", MIDDLE)
+    graves.bury("edge-1", Turn(0, MIDDLE))
     told_by(acks, "hub-2", {}, graves)
     assert acks.due(("hub-1", "hub-2"), MIDDLE.wall_ms + RETENTION_MS) == ["edge-1"]
 
@@ -172,7 +179,7 @@ def test_tombstones_without_an_answer_hold_up_no_other() -> None:
 
 def test_an_old_copy_of_a_buried_node_is_kept_out_and_answered_with_the_tombstone() -> None:
     graves = Graves()
-    graves.bury("edge-1", MIDDLE)
+    graves.bury("edge-1", Turn(0, MIDDLE))
     assert graves.judge(live()) is Admission.BURIED
     assert graves.judge(reenrolled("edge-1", EARLY)) is Admission.BURIED
     answer = graves.answer("edge-1")
@@ -183,10 +190,32 @@ def test_an_old_copy_of_a_buried_node_is_kept_out_and_answered_with_the_tombston
     assert graves.refused == 2
 
 
+def test_a_grave_of_a_reissued_removal_outranks_every_stamp_of_before() -> None:
+    """An old copy of a stamp from the future is kept out, and its hub is told the removal anew."""
+    ahead = Stamp(2**45, 0, "hub-3")
+    graves = Graves()
+    graves.bury("edge-1", Turn(1, MIDDLE))
+    for old in (reenrolled("edge-1", ahead), tombstone("edge-1", ahead), live()):
+        assert graves.judge(old) is Admission.BURIED
+        assert merge_settled(old, graves.answer("edge-1")) == graves.answer("edge-1")
+    assert graves.judge(graves.answer("edge-1")) is Admission.KNOWN
+    assert graves.judge(tombstone("edge-1", LATE, True, 1)) is Admission.TAKE
+
+
+def test_the_word_about_another_removal_with_the_same_stamp_counts_for_nothing() -> None:
+    """As an older hub gives it, which names no reissue."""
+    acks = TombstoneAcks("hub-1")
+    acks.note(tombstone("edge-1", MIDDLE, True, 1))
+    acks.take(TombstoneSection(acks=[Held("edge-1", MIDDLE)]), "hub-2", {}, Graves())
+    assert acks.due(("hub-2",), 2**45) == []
+    acks.take(TombstoneSection(acks=[Held("edge-1", MIDDLE, 1)]), "hub-2", {}, Graves())
+    assert acks.due(("hub-2",), 2**45) == ["edge-1"]
+
+
 @pytest.mark.parametrize("word", [reenrolled("edge-1", LATE), tombstone("edge-1", LATE)])
 def test_a_later_word_of_a_person_opens_the_grave(word: NodeRecord) -> None:
     graves = Graves()
-    graves.bury("edge-1", MIDDLE)
+    graves.bury("edge-1", Turn(0, MIDDLE))
     assert graves.judge(word) is Admission.TAKE
     assert not graves.holds("edge-1")
 
@@ -194,18 +223,19 @@ def test_a_later_word_of_a_person_opens_the_grave(word: NodeRecord) -> None:
 def test_the_oldest_graves_go_first() -> None:
     graves = Graves(graves_max=2)
     for name in ("edge-1", "edge-2", "edge-3"):
-        graves.bury(name, MIDDLE)
+        graves.bury(name, Turn(0, MIDDLE))
     assert [name for name, _ in graves] == ["edge-2", "edge-3"]
-    assert graves.take_unsaved() == {"edge-1": None, "edge-2": MIDDLE, "edge-3": MIDDLE}
+    assert graves.take_unsaved() == {"edge-1": None, "edge-2": (0, MIDDLE), "edge-3": (0, MIDDLE)}
     assert graves.take_unsaved() == {}
 
 
 def test_graves_survive_on_disk_in_their_order(tmp_path: Path) -> None:
     graves = Graves()
-    for name in ("edge-9", "edge-1"):
-        graves.bury(name, MIDDLE)
+    graves.bury("edge-9", Turn(0, MIDDLE))
+    graves.bury("edge-1", Turn(3, EARLY))
     with Database(tmp_path / "hub.db") as db:
         grave_tables(db)
+        reissues_of_graves(db)
         gossip_tables(db)
         db.execute("CREATE TABLE node (node_id TEXT PRIMARY KEY, record BLOB)")
         db.execute("INSERT INTO node VALUES ('edge-9', x'00'), ('edge-5', x'00')")
@@ -213,9 +243,9 @@ def test_graves_survive_on_disk_in_their_order(tmp_path: Path) -> None:
             delete_nodes(db.conn, ["edge-9", "edge-1"])
             save_graves(db.conn, graves.take_unsaved())
     with Database(tmp_path / "hub.db") as db:
-        assert load_graves(db.conn) == [("edge-9", MIDDLE), ("edge-1", MIDDLE)]
+        assert load_graves(db.conn) == [("edge-9", (0, MIDDLE)), ("edge-1", (3, EARLY))]
         assert [row["node_id"] for row in db["node"].rows] == ["edge-5"]
         graves.judge(reenrolled("edge-9", LATE))
         with db.conn:
             save_graves(db.conn, graves.take_unsaved())
-        assert load_graves(db.conn) == [("edge-1", MIDDLE)]
+        assert load_graves(db.conn) == [("edge-1", (3, EARLY))]

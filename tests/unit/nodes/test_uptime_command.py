@@ -110,7 +110,8 @@ def test_checks_are_set_from_a_file(run: Run, hub: Counterpart) -> None:
     """What is no list of JSON is refused before anything is asked."""
     checks = [{"name": "ssh", "kind": "tcp", "target": ":22"}]
     hub.answers["node.setChecks"] = {"node": "edge-1", "checks": checks}
-    assert run("set-checks", "edge-1", "-", input=json.dumps(checks)).exit_code == 0
+    done = run("set-checks", "edge-1", "-", input=json.dumps(checks))
+    assert (done.exit_code, done.stdout) == (0, "edge-1 has the checks ssh.\n")
     assert hub.asked == [("node.setChecks", {"node": "edge-1", "checks": checks})]
     for wrong in ("{", "{}"):
         with pytest.raises(Exception, match="the checks"):
@@ -137,6 +138,7 @@ def test_the_summary_names_what_needs_a_person(run: Run, hub: Counterpart) -> No
         "21: edge-3 ...",
         "role",
         "99.99%  50.00%  1 m 0 s",
+        "db     3      2 online",
     ):
         assert line in shown
     assert hub.asked[0][1] == {"labels": ["role"], "scale": "5m"}

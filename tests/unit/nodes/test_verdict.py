@@ -8,6 +8,7 @@ import pytest
 from hub.nodes.brake import Brake
 from hub.nodes.heard import HeardBooks
 from hub.nodes.heard_told import HeardTold
+from hub.nodes.heard_wire import HeardSection
 from hub.nodes.verdict import Verdict, offline_seconds, state_at, turns_after
 from hub.nodes.verdict_book import VerdictBook
 from hub.nodes.verdict_doubt import PEER_WAIT_SECONDS_MAX, OwnDoubts, PeerStanding
@@ -30,6 +31,13 @@ def book_of(*peers: str, listens_for: float = 0.0) -> VerdictBook:
     return VerdictBook(heard, Brake(ignore), doubts, 0.0, dict.fromkeys(peers, ALIVE))
 
 
+def sent(told: HeardTold, peer: str, interval: float, now: float) -> HeardSection:
+    """A message of a hub that is not waiting for an answer."""
+    section = told.section(peer, interval, now)
+    assert section is not None
+    return section
+
+
 class Peer:
     """hub-2, which tells what it hears."""
 
@@ -38,8 +46,9 @@ class Peer:
 
     def report(self, now: float) -> None:
         """Send what moved; the answer arrives."""
-        reply = self.book.take("hub-2", self.told.section("hub-1", T, now), now)
-        self.told.confirmed("hub-1", reply)
+        section = self.told.section("hub-1", T, now)
+        if section is not None:
+            self.told.confirmed("hub-1", self.book.take("hub-2", section, now))
 
 
 def pass_time(book: VerdictBook, since: float, until: float) -> list[tuple[float, str, str]]:
@@ -128,7 +137,7 @@ def test_one_hub_that_hears_a_node_keeps_it_alive() -> None:
     book.hear("edge-1", 1, 1, 0.0, T)
     for second in range(60):
         if second % 5 == 0:
-            peer.told.moved("edge-1", 1, second + 2, float(second))
+            peer.told.moved("edge-1", float(second))
         peer.report(float(second))
         assert "offline" not in str(pass_time(book, second, second + 1))
     assert verdict_of(book) == Verdict(NodeState.ONLINE, "hub-2", 0.0)
@@ -138,7 +147,7 @@ def test_the_beats_that_a_dead_hub_had_heard_stay_true_until_they_are_old() -> N
     book = book_of("hub-2")
     peer = Peer(book)
     book.watch("edge-1", 0.0)
-    peer.told.moved("edge-1", 1, 1, 1.0)
+    peer.told.moved("edge-1", 1.0)
     peer.report(1.0)
     book.peers = {"hub-2": DEAD}
     states = [state for _, _, state in pass_time(book, 1.0, 17.25)]
@@ -160,7 +169,7 @@ def test_nobody_waits_for_the_word_of_a_hub_that_cannot_know(standing: PeerStand
     book.hear("edge-1", 1, 1, 0.0, T)
     for second in range(20):
         peer.report(float(second))
-        book.take("hub-4", other.section("hub-1", T, float(second)), float(second))
+        book.take("hub-4", sent(other, "hub-1", T, float(second)), float(second))
         pass_time(book, second, second + 1)
     assert verdict_of(book) == Verdict(NodeState.OFFLINE, "hub-1", 16.5)
 
@@ -177,6 +186,21 @@ def test_a_live_hub_that_does_not_report_is_waited_for_and_not_for_ever() -> Non
     assert verdict_of(book).state is NodeState.OFFLINE
 
 
+def test_a_hub_that_answers_again_is_given_the_time_to_report() -> None:
+    """It was waited for all the time that it could not be reached; its first answer is no report."""
+    book = book_of("hub-2")
+    book.watch("edge-1", 0.0)
+    book.hear("edge-1", 1, 1, 0.0, T)
+    book.peers = {"hub-2": PeerStanding(is_alive=True, answers=False)}
+    pass_time(book, 0.0, 200.0)
+    book.peers = {"hub-2": ALIVE}
+    pass_time(book, 200.0, 200.0 + PEER_WAIT_SECONDS_MAX - 1)
+    verdict = verdict_of(book)
+    assert (verdict.state, verdict.reason) == (NodeState.UNKNOWN, "hub-2 has not reported lately")
+    pass_time(book, 200.0, 200.0 + PEER_WAIT_SECONDS_MAX + 1)
+    assert verdict_of(book).state is NodeState.OFFLINE
+
+
 def test_a_hub_that_lives_by_the_word_of_others_alone_is_waited_for_as_long_as_it_lives() -> None:
     """It may hear every node, so this hub calls nobody offline; when the peer is dead, it does."""
     book = book_of("hub-2")
@@ -185,14 +209,14 @@ def test_a_hub_that_lives_by_the_word_of_others_alone_is_waited_for_as_long_as_i
     book.peers = {"hub-2": PeerStanding(is_alive=True, answers=False), "hub-3": ALIVE}
     other = HeardTold("run")
     for second in range(200):
-        book.take("hub-3", other.section("hub-1", T, float(second)), float(second))
+        book.take("hub-3", sent(other, "hub-1", T, float(second)), float(second))
         pass_time(book, second, second + 1)
     verdict = verdict_of(book)
     assert verdict.state is NodeState.UNKNOWN
     assert verdict.reason == "hub-2 does not answer this hub, and may hear it"
     book.peers = {"hub-2": DEAD, "hub-3": ALIVE, "hub-4": ALIVE}
     for hub in ("hub-3", "hub-4"):
-        book.take(hub, other.section("hub-1", T, 200.0), 200.0)
+        book.take(hub, sent(other, "hub-1", T, 200.0), 200.0)
     pass_time(book, 200.0, 201.0)
     assert verdict_of(book).state is NodeState.OFFLINE
 
@@ -252,7 +276,7 @@ def test_who_was_offline_before_a_doubt_stays_so_when_old_news_comes() -> None:
     assert verdict_of(book).state is NodeState.OFFLINE
     book.doubts.isolated(True, 20.0, 20.0)
     pass_time(book, 20.0, 21.0)
-    peer.told.moved("edge-1", 1, 2, 1.0)
+    peer.told.moved("edge-1", 1.0)
     peer.report(21.0)
     assert pass_time(book, 21.0, 22.0) == []
     assert verdict_of(book) == Verdict(NodeState.OFFLINE, "hub-2", 16.5)
@@ -283,11 +307,11 @@ def test_the_interval_of_a_peer_is_what_the_peer_asks_for() -> None:
     book = book_of("hub-2")
     peer = Peer(book)
     book.watch("edge-1", 0.0)
-    peer.told.moved("edge-1", 1, 1, 0.0)
-    reply = book.take("hub-2", peer.told.section("hub-1", 60.0, 0.0), 0.0)
+    peer.told.moved("edge-1", 0.0)
+    reply = book.take("hub-2", sent(peer.told, "hub-1", 60.0, 0.0), 0.0)
     peer.told.confirmed("hub-1", reply)
     for second in range(60):
-        book.take("hub-2", peer.told.section("hub-1", 60.0, float(second)), float(second))
+        book.take("hub-2", sent(peer.told, "hub-1", 60.0, float(second)), float(second))
         pass_time(book, second, second + 1)
     assert verdict_of(book).state is NodeState.ONLINE
 

@@ -7,7 +7,7 @@ import msgspec
 
 from hub.nodes.edge_clocks import EdgeClocks
 from hub.peering.admission import Admission, door_of
-from hub.peering.clock_answers import Moment, describe_clocks
+from hub.peering.clock_answers import ListClocks, Moment, describe_clocks
 from hub.peering.clock_samples import Echo
 from hub.peering.clock_steps import Event
 from hub.peering.clocks import Clocks
@@ -74,6 +74,8 @@ def answer_of(
     order = NodeRecord("edge-1", intent={"draining": Intent(True, Stamp(wall_ms + 7_000, 0, "c"))})
     admission.let_in(order, "c", None, door_of(clocks, mesh.now, wall_ms))
     moment = Moment(mesh.now, wall_ms)
-    told = describe_clocks(clocks, edges, admission, moment, poisoned=poisoned, limit=200)
+    told = describe_clocks(
+        clocks, edges, admission, moment, poisoned=poisoned, wanted=ListClocks(200, "all")
+    )
     answer: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(told))
     return answer

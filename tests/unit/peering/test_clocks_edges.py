@@ -91,6 +91,8 @@ def test_the_worst_come_first_and_no_more_than_were_asked_for() -> None:
     ]  # fmt: skip
     assert worst[0].age_seconds == 10.0
     assert (clocks.off, clocks.known, len(clocks.worst(500, 10.0))) == (29, 50, 29)
+    everyone = clocks.worst(500, 10.0, sound_too=True)
+    assert [each.node_id for each in everyone] == [f"edge-{n:02d}" for n in reversed(range(50))]
 
 
 def test_the_edge_in_the_middle_tells_when_it_is_our_clock_that_is_wrong() -> None:

@@ -42,7 +42,12 @@ async def page_of(answer: dict[str, Any]) -> str:
 async def test_when_all_clocks_are_right_the_page_says_so_and_warns_of_nothing() -> None:
     text = await page_of(answer_of(Mesh({"a": 0.0, "b": 3.0, "c": 0.0}).run(5), "a", (5, -5)))
     assert "notice" not in text
-    assert "No edge is off by more than 2.00 s." in text
+    assert "of 2, by more than 2.00 s" in text
+    assert text.index("/nodes/edge-0") < text.index(
+        "/nodes/edge-1"
+    )  # All edges, not only wrong ones.
+    assert "5.0 ms ahead" in text
+    assert "5.0 ms behind" in text
     assert "the median of a, b, c" in text
 
 

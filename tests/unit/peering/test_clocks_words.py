@@ -116,10 +116,17 @@ def test_programs_get_the_answer_as_it_is_and_the_edges_alone_when_they_ask(
     assert [json.loads(line)["node_id"] for line in alone] == ["edge-0"]
 
 
-def test_without_edges_that_are_off_the_list_of_edges_says_that_nothing_matched(
+def test_the_list_of_edges_has_those_too_that_are_not_off(run: Run, hub: Counterpart) -> None:
+    hub.answers["clock.list"] = answer_of(Mesh({"a": 0.0, "b": 0.0}).run(5), "a", (5, -90))
+    rows = run("--edges").stdout.splitlines()
+    assert [row.split()[:2] for row in rows[1:]] == [["edge-1", "-90.0"], ["edge-0", "+5.0"]]
+    assert hub.asked[-1] == ("clock.list", {"limit": 20, "edges": "all"})
+
+
+def test_without_edges_the_list_of_edges_says_that_nothing_matched(
     run: Run, hub: Counterpart
 ) -> None:
-    hub.answers["clock.list"] = answer_of(Mesh({"a": 0.0, "b": 0.0}).run(5), "a", (5,))
+    hub.answers["clock.list"] = answer_of(Mesh({"a": 0.0, "b": 0.0}).run(5), "a")
     assert run("--edges").exit_code == 4
 
 

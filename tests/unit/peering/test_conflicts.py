@@ -11,8 +11,10 @@ from hub.peering.conflicts import (
     UNNOTICED_MS,
     VALUE_LENGTH_MAX,
     Between,
+    conflict_of_settings,
     conflicts_of,
 )
+from shared.conf import Entry
 from shared.merge import Facts, Intent, NodeRecord, Observation
 from shared.stamp import Stamp
 from tests.law.drawing import node_records, patient
@@ -34,6 +36,24 @@ def test_other_values_written_on_both_sides_are_a_conflict_that_the_later_stamp_
     assert (conflict.node_id, conflict.field, conflict.rule) == ("edge-1", "draining", LATER_STAMP)
     assert (conflict.winner.value, conflict.winner.hub) == ("false", "hub-3")
     assert (conflict.loser.value, conflict.loser.at_ms) == ("true", SINCE_MS + 5)
+
+
+def setting(value: object, at_ms: int, hub: str) -> Entry:
+    return Entry("edges", "log_level", value, Stamp(at_ms, 0, hub), "ada", at_ms)
+
+
+def test_a_setting_that_both_sides_changed_is_a_conflict_too() -> None:
+    """The same from either side; one that was changed before the split, or alike, is none."""
+    mine, theirs = setting("debug", SINCE_MS + 5, "hub-1"), setting("error", SINCE_MS + 9, "hub-3")
+    found = conflict_of_settings(mine, theirs, BETWEEN)
+    assert found == conflict_of_settings(theirs, mine, BETWEEN)
+    assert found is not None
+    assert (found.node_id, found.field) == ("", "log_level for edges")
+    assert (found.rule, found.winner.hub, found.loser.value) == (LATER_STAMP, "hub-3", '"debug"')
+    long_ago = setting("info", SINCE_MS - UNNOTICED_MS - 1, "hub-1")
+    assert conflict_of_settings(long_ago, theirs, BETWEEN) is None
+    alike = setting("error", SINCE_MS + 5, "hub-1")
+    assert conflict_of_settings(alike, theirs, BETWEEN) is None
 
 
 @pytest.mark.parametrize(

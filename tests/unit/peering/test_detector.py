@@ -238,6 +238,20 @@ def test_a_dead_hub_is_contacted_for_ever_and_alive_at_its_first_answer() -> Non
     assert bench.told() == ["peer.alive"]
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_return_tells_whether_the_hub_started_anew(is_new: bool) -> None:
+    bench = Bench("hub-2", "hub-3")
+    bench.run(2.0)
+    dying(bench, "hub-2", 8.0, "hub-3")
+    bench.actions.clear()
+    life = Life("another" if is_new else "hub-2.1", 2, 1)
+    bench.detector.answered("hub-2", bench.now, 0.001, life)
+    bench.run(0.2)
+    (tell,) = [each for each in bench.actions if isinstance(each, Tell)]
+    expected = "with a new start, and it answers" if is_new else "it answers again"
+    assert tell.facts["how"] == expected
+
+
 def test_a_dead_hub_that_another_hears_again_lives_and_is_probed_at_once() -> None:
     bench = Bench("hub-2", "hub-3")
     bench.run(2.0)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.peering import digests
 from hub.peering.digests import BUCKETS, TABLE_BYTES, Digests, bucket_of, hash_of
 from shared.errors import BadInput
 
@@ -46,3 +47,28 @@ def test_nodes_spread_over_the_buckets_and_a_short_table_is_refused() -> None:
     assert len({bucket_of(f"edge-{number}") for number in range(10_000)}) == BUCKETS
     with pytest.raises(BadInput):
         Digests().unequal(b"short")
+
+
+def test_a_question_for_one_bucket_looks_at_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100,000 nodes a bucket has a hundred, and a sweep asks for a few buckets, page by page."""
+    held = Digests()
+    for number in range(3000):
+        held.put(f"edge-{number}", number + 1)
+    (bucket, node) = (bucket_of("edge-7"), "edge-7")
+    monkeypatch.setattr(digests, "bucket_of", lambda node: pytest.fail(f"{node} was looked at"))
+    assert (node, 8) in held.listing([bucket, bucket], "", 5000)
+    assert all(bucket_of(each) == bucket for each, _ in held.listing([bucket], "", 5000))
+    assert node in held.differing([bucket], "", "", [])
+    assert held.listing([BUCKETS, -1], "", 10) == []
+
+
+def test_a_node_that_was_let_go_is_listed_no_more() -> None:
+    held = Digests()
+    for value in (1, 2):
+        held.put("edge-1", value)
+    assert held.listing([bucket_of("edge-1")], "", 10) == [("edge-1", 2)]
+    held.drop("edge-1")
+    held.drop("edge-1")
+    assert (held.listing(range(BUCKETS), "", 10), held.table()) == ([], Digests().table())
+    held.put("edge-1", 3)
+    assert held.listing(range(BUCKETS), "", 10) == [("edge-1", 3)]

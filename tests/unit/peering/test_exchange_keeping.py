@@ -164,8 +164,14 @@ def test_records_and_vector_come_back_together(tmp_path: Path) -> None:
 
 def test_each_life_has_an_epoch_of_its_own() -> None:
     store = open_store()
-    lives = [gossip_table.begin_life(store, "s1") for _ in range(3)]
-    assert lives == ["s1.1", "s1.2", "s1.3"]
+    lives = [gossip_table.begin_life(store, "s1", "one run") for _ in range(3)]
+    assert lives == ["s1.1.one run", "s1.2.one run", "s1.3.one run"]
+
+
+def test_a_store_that_was_set_back_gives_no_epoch_again() -> None:
+    """Nobody tells a hub that its disk was: the file is in its place, and older."""
+    store, before = open_store(), open_store()
+    assert gossip_table.begin_life(store, "s1", "a") != gossip_table.begin_life(before, "s1", "b")
 
 
 def test_records_of_an_older_release_become_changes_of_this_hub() -> None:

@@ -1,5 +1,6 @@
 """The merged matrix tells a dead hub, a dead link, a one-way link and an island apart, in words."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import orjson
@@ -71,6 +72,17 @@ def test_a_hub_that_all_miss_and_nobody_has_declared_is_silent() -> None:
     assert kinds(verdicts(matrix(3, "c", cells=cells))) == [("silent_hub", ("c",))]
 
 
+def test_a_hub_that_is_away_by_plan_is_no_trouble_and_is_told_with_its_end() -> None:
+    cells = {("a", "c"): entry("c", AVOID), ("b", "c"): entry("c", AVOID)}
+    gone = matrix(3, "c", cells=cells)
+    for seen in (gone, matrix(3, cells=cells, c=9.0), matrix(3, cells=cells)):
+        (found,) = verdicts(replace(seen, away={"c": "2026-11-22T00:20:00.000000Z"}))
+        assert (found.kind, found.severity, found.hubs) == ("away_hub", "info", ("c",))
+        assert found.words == "c is away by plan until 2026-11-22 00:20:00 UTC"
+    (found,) = verdicts(gone)
+    assert found.severity == "warn"
+
+
 def test_a_dead_link_lies_between_two_hubs_that_both_live() -> None:
     (found,) = verdicts(matrix(3, cells=both("a", "c", AVOID)))
     assert (found.kind, found.hubs) == ("dead_link", ("a", "c"))
@@ -85,6 +97,27 @@ def test_a_one_way_link_is_told_by_either_end(heard: bool) -> None:
     assert (found.kind, found.hubs) == ("one_way_link", ("a", "c"))
     assert found.words == "one way only: c reaches a, and a does not reach c"
     assert ("its requests still arrive" in found.evidence[0]) == heard
+
+
+@pytest.mark.parametrize("count", [3, 4, 7])
+@pytest.mark.parametrize("avoided_s", [1.5, 2.2])
+def test_a_hub_that_ended_a_moment_ago_is_silent_and_reaches_nobody(
+    count: int, avoided_s: float
+) -> None:
+    """Its last row says that it reaches all, and its last requests came as late as its last answers.
+    One that is stopped in order says farewell before, and is avoided from then on."""
+    just_lost = Entry("c", AVOID, avoided_s, 2.2, 1.9, 13.0, 5, "refused")
+    cells = {(name, "c"): just_lost for name in "abdefg"[: count - 1]}
+    (found,) = verdicts(matrix(count, cells=cells, c=1.8))
+    assert (found.kind, found.hubs) == ("silent_hub", ("c",))
+    assert "arrive" not in " ".join(found.evidence)
+
+
+def test_a_hub_that_spoke_after_all_had_lost_it_is_heard_one_way() -> None:
+    """It still tells its row to somebody, though nobody gets an answer."""
+    lost = Entry("c", AVOID, 4.0, 5.0, 0.4, 13.0, 7, "timeout")
+    found = verdicts(matrix(3, cells={("a", "c"): lost, ("b", "c"): lost}, c=1.0))
+    assert kinds(found) == [("one_way_link", ("a", "c")), ("one_way_link", ("b", "c"))]
 
 
 def test_islands_are_told_when_both_sides_have_spoken() -> None:

@@ -7,6 +7,8 @@ from hub.peering.refusals import (
     ENTRIES_MAX,
     QUIET_SECONDS,
     SHOWN_SECONDS,
+    STRANGER,
+    STRANGER_SECONDS,
     TOLD_MAX,
     Double,
     OtherCluster,
@@ -86,6 +88,15 @@ def test_a_peer_that_is_forgotten_begins_anew() -> None:
     book.forget("hub-2")
     assert len(book) == 1
     assert book.note("hub-2", DOOR, "unreadable", "no map", 1)
+
+
+def test_an_address_without_the_key_is_told_once_and_forgotten_after_an_hour() -> None:
+    book = Refusals()
+    assert book.note("10.0.0.9", "/peer/gossip", STRANGER, "no key", 0)
+    assert not book.note("10.0.0.9", DOOR, STRANGER, "no key", STRANGER_SECONDS - 1)
+    assert not book.note("10.0.0.9", DOOR, STRANGER, "no key", 2 * STRANGER_SECONDS - 2)
+    assert book.note("10.0.0.8", DOOR, STRANGER, "no key", 5)
+    assert book.note("10.0.0.9", DOOR, STRANGER, "no key", 3 * STRANGER_SECONDS)
 
 
 def test_each_error_is_of_one_kind() -> None:

@@ -229,6 +229,41 @@ def test_a_hub_of_which_one_never_heard_and_another_life_are_differences_too() -
     assert {row["subject"] for row in one.differences(1.0)} == {"hub-2", "hub-3"}
 
 
+def test_hubs_that_know_two_lives_of_a_hub_tell_which() -> None:
+    """Both say that it is alive: equal words would be told as different ones."""
+    one = book("hub-1", hubs={"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": HubBelief("alive", "old")})
+    two = book("hub-2", hubs={"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": HubBelief("alive", "new")})
+    ((name, facts),) = rounds(one, two, 0, 10)
+    assert (name, facts["subject"]) == ("views.differ", "hub-3")
+    assert facts["by"] == {"hub-1": "alive in life old", "hub-2": "alive in life new"}
+    (row,) = one.differences(10.0)
+    assert row["says"] == facts["by"]
+
+
+def test_a_life_that_was_not_heard_yet_is_no_other_life() -> None:
+    one = book("hub-1", hubs={"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": ALIVE})
+    said = {"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": HubBelief("alive", "")}
+    assert rounds(one, book("hub-2", hubs=said), 0, 20) == []
+    assert one.differences(20.0) == []
+
+
+BELIEFS = st.builds(
+    HubBelief,
+    st.sampled_from(["alive", "avoid", "dead", "leaving", "unknown"]),
+    st.sampled_from(["", "a", "b"]),
+)
+
+
+@given(BELIEFS, BELIEFS)
+def test_what_is_told_as_differing_is_told_in_different_words(
+    mine: HubBelief, theirs: HubBelief
+) -> None:
+    one = book("hub-1", hubs={"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": mine})
+    two = book("hub-2", hubs={"hub-1": ALIVE, "hub-2": ALIVE, "hub-3": theirs})
+    for _, facts in rounds(one, two, 0, 10):
+        assert len(set(facts["by"].values())) == 2
+
+
 def test_what_a_hub_said_long_ago_is_shown_with_its_age_and_not_compared() -> None:
     one = book("hub-1", hubs={"hub-1": ALIVE, "hub-2": DEAD})
     exchange(one, book("hub-2"), 0.0)
@@ -236,6 +271,7 @@ def test_what_a_hub_said_long_ago_is_shown_with_its_age_and_not_compared() -> No
     assert told == []
     row = next(row for row in one.to_wire(20.0)["views"] if row["hub"] == "hub-2")
     assert (row["fresh"], row["age_s"]) == (False, 20.0)
+    assert row["nodes_equal"] is None, "nobody knows whether it is still equal"
 
 
 def test_a_forgotten_hub_is_shown_no_more() -> None:

@@ -1,35 +1,54 @@
-"""Finding the nodes of one bucket among very many does not hold up a hub."""
+"""A hub finds the nodes of one bucket among very many without a look at the others."""
 
-import asyncio
+import pytest
 
-from hub.peering.view_calls import NODES_AT_ONCE, ViewCalls
+from hub.peering import view_digest
+from hub.peering.view_calls import ViewCalls
 from hub.peering.view_digest import bucket_of
 from hub.peering.views import ViewBook
-from shared.merge import Facts, NodeRecord
+from shared.merge import REMOVED, Facts, Intent, NodeRecord
+from shared.stamp import Stamp
 
-NODES = 4 * NODES_AT_ONCE
+NODES = 5000
+NAMES = [f"edge-{number}" for number in range(NODES)]
 
 
 async def nobody(*_: object) -> dict[str, object]:
     raise AssertionError("nobody is asked")
 
 
-async def test_others_have_their_turn_while_a_bucket_is_looked_for() -> None:
-    """Beats and the words of other hubs are answered meanwhile."""
-    book, turns = ViewBook("hub-1"), 0
-    for number in range(NODES):
-        book.digest.note(None, NodeRecord(f"edge-{number}", Facts(1, 1, {})))
+@pytest.fixture
+def book() -> ViewBook:
+    book = ViewBook("hub-1")
+    for name in NAMES:
+        book.digest.note(None, NodeRecord(name, Facts(1, 1, {})))
+    return book
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
 
-    task = asyncio.create_task(others())
+async def test_a_bucket_is_listed_without_a_look_at_other_names(
+    book: ViewBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Peers ask for some buckets of 100,000 nodes, while beats are to be answered."""
+    mine = sorted(name for name in NAMES if bucket_of(name) == 7)
+    monkeypatch.setattr(view_digest, "bucket_of", lambda name: pytest.fail(f"{name} is looked at"))
     answer = await ViewCalls(book, nobody).hub_views_bucket({"bucket": 7})
-    task.cancel()
-    assert turns >= NODES // NODES_AT_ONCE
-    names = [f"edge-{number}" for number in range(NODES)]
-    assert list(answer["nodes"]) == sorted(name for name in names if bucket_of(name) == 7)
-    assert answer["nodes_total"] == len(answer["nodes"])
+    assert (list(answer["nodes"]), answer["nodes_total"]) == (mine, len(mine))
+
+
+def test_a_node_stands_in_its_bucket_once_until_it_is_gone(book: ViewBook) -> None:
+    """Whatever is said of it meanwhile."""
+    digest, name = book.digest, NAMES[0]
+    before = list(digest.in_bucket(bucket_of(name)))
+    record = NodeRecord(name, Facts(1, 1, {}))
+    for number in (2, 3):
+        changed = NodeRecord(name, Facts(1, number, {"n": number}))
+        digest.note(record, changed)
+        digest.judge(name, "online" if number == 2 else "offline")
+        record = changed
+    assert list(digest.in_bucket(bucket_of(name))) == before
+    gone = Intent({"by": "ada", "at_ms": 1}, Stamp(5, 0, "hub-1"))
+    digest.note(record, NodeRecord(name, record.facts, intent={REMOVED: gone}))
+    digest.drop(name)
+    assert list(digest.in_bucket(bucket_of(name))) == [each for each in before if each != name]
+    digest.note(None, record)
+    assert list(digest.in_bucket(bucket_of(name))) == before

@@ -94,7 +94,7 @@ async def test_the_page_of_views_says_who_believes_what_and_where_they_disagree(
     html = await shown(VIEWS, "/hubs/views")
     assert "Hubs do not agree" in html
     assert "hub-1 says dead" in html
-    assert "hub-2 says unknown" in html
+    assert "hub-2 says never heard of it" in html
     assert "not heard for 9.0 s" in html
     assert "Nodes that" not in html
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub.query.coverage import Backlog, StoreState, backlog_of, coverage, lost_records
+from hub.rest_fold import worse_of
 from shared.records import Gap
 from tests.unit.query.stock import NOW_NS
 
@@ -22,6 +23,7 @@ def test_an_idle_online_node_is_complete_up_to_its_last_beat() -> None:
         "hub": "hub-1",
         "complete_until": "2027-01-15T07:59:58Z",
         "behind": [],
+        "behind_nodes": 0,
         "missing_nodes": [],
         "partial": False,
         "isolated": False,
@@ -29,6 +31,7 @@ def test_an_idle_online_node_is_complete_up_to_its_last_beat() -> None:
         "damaged_chunks": 0,
         "gaps": {"count": 0, "records": 0, "reasons": {}, "nodes": []},
         "skewed": [],
+        "skewed_nodes": 0,
     }
 
 
@@ -117,3 +120,18 @@ def test_a_backlog_is_read_from_a_node_record() -> None:
     assert backlog_of(node) == Backlog("edge-1", "online", 2, 900, 3.5, 1.5)
     silent = {"node_id": "edge-2", "state": "unknown", "told_age_s": None, "buffer": None}
     assert backlog_of(silent) == Backlog("edge-2", "unknown", 0, 0, None, None)
+
+
+def test_a_silent_fleet_is_counted_and_only_some_of_it_named() -> None:
+    """An answer must not become megabytes because all nodes are away."""
+    gone = [
+        Backlog(f"edge-{number:05}", "offline", 0, 0, None, 60.0, 5000) for number in range(2500)
+    ]
+    answer = coverage("hub-1", reversed(gone), None, NOW_NS)
+    for name in ("behind", "skewed"):
+        assert [each["node"] for each in answer[name]] == [each.node_id for each in gone[:1000]]
+        assert answer[f"{name}_nodes"] == 2500
+    page = coverage("hub-1", gone[:10], None, NOW_NS)
+    both = worse_of(answer, page)
+    assert (len(both["behind"]), both["behind_nodes"]) == (1000, 2500)
+    assert worse_of(page, coverage("hub-1", gone[10:30], None, NOW_NS))["behind_nodes"] == 30

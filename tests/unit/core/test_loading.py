@@ -1,0 +1,28 @@
+"""While modules are loaded nobody looks for garbage; afterwards all is as it was."""
+
+import gc
+
+import pytest
+
+from shared.loading import loading
+
+
+def test_garbage_is_left_alone_while_modules_are_loaded() -> None:
+    assert gc.isenabled()
+    with loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_module_that_cannot_be_loaded_leaves_it_as_it_was() -> None:
+    with pytest.raises(ImportError), loading():
+        raise ImportError("no such module")
+    assert gc.isenabled()
+
+
+def test_within_another_it_changes_nothing() -> None:
+    with loading():
+        with loading():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
