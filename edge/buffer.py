@@ -1,8 +1,4 @@
-"""The edge's log on disk: what is appended here is kept until enough hubs have it.
-
-Appending returns after the commit. One group is committed at a time; what arrives meanwhile shares
-the next commit and, where it is of one kind, the next chunk.
-"""
+"""The edge's log on disk: what is appended here is kept until enough hubs have it."""
 
 import asyncio
 import logging
@@ -10,23 +6,20 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge import chunk_table
 from edge.ages import AgeMarks
 from edge.books import Books, Totals, oldest_ms
 from edge.capacity import BufferLimits, BufferState
 from edge.departures import Departures
+from edge.entrance import Entrance
 from edge.letters import DeadLetter, Letters
 from edge.log_store import LogStore
-from edge.quota import admit
 from edge.reserve import FreeSpace
 from edge.salvage import Opened, open_files
 from edge.segments import SegmentFiles
-from shared.errors import BufferFull, Unavailable
+from shared.errors import Unavailable
 from shared.ranges import Ranges
-from shared.receive.gather import Packed, join_parts
-from shared.receive.intake import Intake, Waiting
-from shared.receive.pack import pack
-from shared.records import Checkpoint, Chunk, Part, Signal
+from shared.receive.gather import Packed
+from shared.records import Checkpoint, Chunk, Part
 from shared.runtime import Runtime
 from shared.sums import Sum
 from shared.tasks import Bell
@@ -37,7 +30,6 @@ log = logging.getLogger(__name__)
 
 FOLDER_NAME = "buffer"
 FIRST_LAYOUT_NAME = "buffer.db"
-RETRY_AFTER_SECONDS = 5.0
 TIDY_SECONDS = 1.0
 
 
@@ -55,12 +47,9 @@ class Buffer:
     ) -> None:
         self._runtime = runtime
         self._limits = limits
-        self._origin = origin
-        self._quota = limits.quota
         self._store = LogStore(files, opened.books, runtime, limits.segment_bytes, self._damaged)
         self._departures = Departures(self._store, letters, origin, runtime)
         self._letters = letters
-        self._intake = Intake(limits.gather, limits.waiting_bytes_max)
         self._broken: set[int] = set()
         self._untidy = Bell()
         self._free = FreeSpace(files.folder)
@@ -68,6 +57,9 @@ class Buffer:
         self._ages = AgeMarks()
         self.appended = Bell()
         """Rings when there is something new to push."""
+        self._entrance = Entrance(
+            self._store, self._departures, origin, runtime, limits, self._free, self._kept
+        )
 
     @classmethod
     async def open(
@@ -98,7 +90,7 @@ class Buffer:
         return buffer
 
     async def _take_stock(self, opened: Opened) -> None:
-        await self._departures.settle_letters()
+        await self._departures.dead.settle()
         for segment in self._store.books.current:
             if segment.live:
                 self._ages.mark(segment.live.first, segment.first_ms)
@@ -115,26 +107,7 @@ class Buffer:
 
         A part without records only carries its checkpoint.
         """
-        self._refuse_when_full(part)
-        await self._intake.add(part, checkpoint)
-
-    def _refuse_when_full(self, part: Part) -> None:
-        if self._disk_free_bytes() < self._limits.disk_reserve_bytes:
-            raise BufferFull("the disk of the buffer is almost full", RETRY_AFTER_SECONDS)
-        # Waiting bytes are not compressed yet, so this errs on the side of refusing early.
-        coming = self._intake.total_bytes + len(part.body)
-        if self._store.held_bytes + coming <= self._quota.easy_bytes:
-            return
-        used = self._used_bytes()
-        for signal, waiting in self._intake.bytes.items():
-            used[signal] += waiting
-        admission = admit(used, part.signal, len(part.body), self._quota)
-        if not admission.admitted:
-            raise BufferFull(admission.reason, RETRY_AFTER_SECONDS)
-
-    def _used_bytes(self) -> dict[Signal, int]:
-        held = self._store.held
-        return {signal: held.get(signal, Sum()).stored_bytes for signal in Signal}
+        await self._entrance.append(part, checkpoint)
 
     def _disk_free_bytes(self) -> int:
         return self._free.bytes_at(asyncio.get_running_loop().time())
@@ -142,68 +115,16 @@ class Buffer:
     async def run(self) -> None:
         """Commit what is appended, and keep the files in order, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._commit_all())
+            tasks.create_task(self._entrance.run())
             tasks.create_task(self._tidy_all())
 
-    async def _commit_all(self) -> None:
-        """One group is compressed while the one before it is on its way to the disk."""
-        committing: asyncio.Task[None] | None = None
-        try:
-            while True:
-                group = await self._intake.next_group()
-                packed = await self._pack(group)
-                if committing is not None:
-                    await committing
-                committing = asyncio.ensure_future(self._commit(group, packed))
-        finally:
-            if committing is not None:
-                await asyncio.gather(committing, return_exceptions=True)
-
-    async def _pack(self, group: Sequence[Waiting]) -> list[Packed]:
-        joined = join_parts((waiting.part for waiting in group), self._limits.gather)
-        created_ms = self._runtime.wall_ms()
-        packed: list[Packed] = await self._runtime.offload(
-            lambda: [pack(each, created_ms) for each in joined]
-        )
-        return packed
-
-    async def _commit(self, group: Sequence[Waiting], packed: Sequence[Packed]) -> None:
-        checkpoints = [waiting.checkpoint for waiting in group if waiting.checkpoint]
-
-        def work(connection: sqlite3.Connection, books: Books) -> Books:
-            return chunk_table.store(connection, books, self._origin, packed, checkpoints)
-
-        before = self._store.books.totals.head_seq
-        try:
-            await self._make_room(packed)
-            await self._store.change(work)
-        except (Unavailable, sqlite3.Error) as error:
-            self._intake.settle(group, BufferFull(_reason(error), RETRY_AFTER_SECONDS))
-            return
+    def _kept(self, seq: int, packed: Sequence[Packed]) -> None:
+        """A group was committed, and its first chunk has this number."""
         if packed:
-            self._ages.mark(before + 1, packed[0].created_ms)
-        self._intake.settle(group, None)
+            self._ages.mark(seq, packed[0].created_ms)
         self.appended.ring()
         if self._store.is_roll_due:
             self._untidy.ring()
-
-    async def _make_room(self, packed: Sequence[Packed]) -> None:
-        used = self._used_bytes()
-        for each in packed:
-            signal = Signal(each.signal)
-            admission = admit(used, signal, len(each.body), self._quota)
-            for victim, bytes_min in admission.shed:
-                used[victim] -= await self._shed(victim, bytes_min)
-            used[signal] += len(each.body)
-
-    async def _shed(self, victim: Signal, bytes_min: int) -> int:
-        shed_bytes = 0
-        while shed_bytes < bytes_min:
-            freed = await self._departures.shed(victim, bytes_min - shed_bytes)
-            if not freed:
-                break
-            shed_bytes += freed
-        return shed_bytes
 
     async def _tidy_all(self) -> None:
         while True:
@@ -273,15 +194,15 @@ class Buffer:
             stored_bytes=total.stored_bytes,
             by_signal=held,
             oldest_ms=self.created_ms(self.seqs) or oldest_ms(books),
-            dead_letters=self._departures.letters_count,
+            dead_letters=self._departures.dead.count,
             segments=len(books.segments),
             file_bytes=self._disk_use[0],
             wal_bytes=self._disk_use[1],
             bytes_max=self._limits.bytes_max,
             disk_free_bytes=self._disk_free_bytes(),
             has_reserve=self._store.has_reserve,
-            commits=self._intake.commits,
-            committed_parts=self._intake.committed_parts,
+            commits=self._entrance.intake.commits,
+            committed_parts=self._entrance.intake.committed_parts,
         )
 
     def created_ms(self, seqs: Ranges) -> int | None:
@@ -342,21 +263,21 @@ class Buffer:
 
     async def dead_letter(self, seq: int) -> Chunk | None:
         """The newest dead letter with this number, whole."""
-        return await self._departures.letter(seq)
+        return await self._departures.dead.newest(seq)
 
     async def retry_dead_letters(self, seqs: Ranges | None = None) -> int:
         """Put dead letters back into the log; returns how many."""
-        count = await self._departures.retry_letters(seqs)
+        count = await self._departures.dead.retry(seqs)
         self.appended.ring()
         return count
 
     async def discard_dead_letters(self, seqs: Ranges | None = None) -> int:
         """Give dead letters up for good, which is declared; returns how many."""
-        return await self._departures.discard_letters(seqs)
+        return await self._departures.dead.discard(seqs)
 
     def close(self) -> None:
         """Let go of the files; what was appended and not yet committed fails with BufferFull."""
-        self._intake.close(BufferFull("the edge is stopping", RETRY_AFTER_SECONDS))
+        self._entrance.close()
         self._store.close()
         self._letters.close()
 
@@ -364,7 +285,3 @@ class Buffer:
         """Let go of the files as a killed process would. For simulations."""
         self._store.abandon()
         self._letters.abandon()
-
-
-def _reason(error: Unavailable | sqlite3.Error) -> str:
-    return str(error) if isinstance(error, Unavailable) else f"cannot write the buffer: {error}"

@@ -14,18 +14,19 @@ from shared.address import Address, as_seen_here, is_loopback
 from shared.errors import SettingsError, Unavailable
 from shared.folder import find_cluster_key, prepare_folder
 from shared.greeting import greet_when_ready, screen, wants_colours
+from shared.lazy_group import CommandGroup
 from shared.loading import loading
-from shared.options import settings_flags
+from shared.options import RunCommand, settings_flags
 from shared.pidfile import PidFile
 from shared.settings import load
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def edge() -> None:
     """Run an edge on this machine."""
 
 
-@edge.command("run")
+@edge.command("run", cls=RunCommand, role="edge")
 @settings_flags("edge")
 def run(config: Path | None, **flags: object) -> None:
     """Run an edge until it is told to stop."""

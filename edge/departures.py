@@ -7,24 +7,23 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 
 from edge import books as accounts
 from edge import chunk_table
 from edge.books import Books, Segment
 from edge.chunk_rows import Row
-from edge.letters import DeadLetter, Letters
+from edge.dead_letters import DeadLetters
+from edge.letters import Letters
 from edge.log_store import LogStore, sum_up
 from edge.salvage import Opened
 from edge.statements import epoch_statement, finding_statement, gap_statement
-from edge.transfers import move, put_back, renewed, rewrite, take_out, take_out_of
-from shared.errors import Unavailable
+from edge.transfers import declare, move, renewed, rewrite, take_out, take_out_of
 from shared.ranges import Ranges, of_seqs
 from shared.receive.gather import GatherLimits, Packed, join_parts
 from shared.receive.pack import pack
 from shared.records import MIB, Chunk, Gap, Part, Signal
 from shared.runtime import Runtime
-from shared.sqlite import is_disk_full
 from shared.sums import Sum
 
 log = logging.getLogger(__name__)
@@ -41,12 +40,15 @@ class Departures:
     """Takes chunks out of the books of one log, one departure at a time."""
 
     store: LogStore
-    letters: Letters
+    letters: InitVar[Letters]
     origin: str
     runtime: Runtime
-    letters_count: int = 0
+    dead: DeadLetters = field(init=False)
     _shed_at: float | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self, letters: Letters) -> None:
+        self.dead = DeadLetters(self.store, letters, self.origin, self.runtime, self._turn)
 
     async def measure(self, seqs: Ranges) -> Sum:
         """What these chunks hold. Raises Unavailable."""
@@ -127,19 +129,9 @@ class Departures:
             chunk = await self._chunk(seq)
             if chunk is None:  # Gone meanwhile, or about to be declared damaged.
                 return
-            await self._put_aside(chunk, reason)
+            await self.dead.put_aside(chunk, reason)
             await self._depart_one(chunk, "rejected", "dead_letter")
-            self.letters_count += 1
-
-    async def _put_aside(self, chunk: Chunk, reason: str) -> None:
-        refused_ms = self.runtime.wall_ms()
-        try:
-            await self.letters.add(chunk, reason, refused_ms)
-        except Unavailable as error:
-            if not is_disk_full(error.__cause__ or error):
-                raise
-            self.store.use_reserve()
-            await self.letters.add(chunk, reason, refused_ms)
+            self.dead.count += 1
 
     async def _chunk(self, seq: int) -> Chunk | None:
         found = await self.store.read(Ranges(((seq, seq),)), 1, 1) if seq in self.store.seqs else []
@@ -213,11 +205,7 @@ class Departures:
             await self._rewrite_former()
 
     async def _write(self, statement: Packed) -> None:
-        await self.store.change(
-            lambda connection, books: chunk_table.write_chunk(
-                connection, books, self.origin, statement
-            )
-        )
+        await self.store.change(declare(self.origin, statement))
 
     async def rewrite_former(self) -> None:
         """Write chunks of former lives of the log again, as far as that is still to be done."""
@@ -281,58 +269,6 @@ class Departures:
                 await self.store.change(move(segment.number, chunks), frees_room=True)
             if self.store.is_roll_due:
                 await self.store.roll()
-
-    async def settle_letters(self) -> None:
-        """After a crash between two steps, a chunk may be a letter and in the log: the log counts."""
-        letters = await self.letters.all()
-        epoch, seqs = self.store.books.epoch, self.store.seqs
-        both = of_seqs(each.seq for each in letters if each.epoch == epoch and each.seq in seqs)
-        if both:
-            await self.letters.remove(epoch, both)
-        self.letters_count = len(letters) - both.count
-
-    async def letter(self, seq: int) -> Chunk | None:
-        """The newest dead letter with this number; a number may come again in a new life."""
-        found = [each for each in await self.letters.all() if each.seq == seq]
-        return await self.letters.chunk(found[-1].epoch, seq) if found else None
-
-    async def retry_letters(self, seqs: Ranges | None) -> int:
-        """Put dead letters back into the log; returns how many."""
-        async with self._turn:
-            chosen = await self._chosen(seqs)
-            for letter in chosen:
-                chunk = await self.letters.chunk(letter.epoch, letter.seq)
-                if chunk is not None:
-                    await self.store.change(put_back(self.origin, chunk))
-                await self._forget(letter)
-            return len(chosen)
-
-    async def discard_letters(self, seqs: Ranges | None) -> int:
-        """Give dead letters up, and declare it; returns how many."""
-        async with self._turn:
-            chosen = await self._chosen(seqs)
-            for letter in chosen:
-                await self._write(self._discarded(letter))
-                await self._forget(letter)
-            return len(chosen)
-
-    async def _chosen(self, seqs: Ranges | None) -> list[DeadLetter]:
-        return [each for each in await self.letters.all() if seqs is None or each.seq in seqs]
-
-    def _discarded(self, letter: DeadLetter) -> Packed:
-        now_ns = self.runtime.wall_ns()
-        if letter.epoch != self.store.books.epoch:
-            text = f"dead letter {letter.seq} of {letter.epoch} was discarded: {letter.reason}"
-            return finding_statement(self.origin, text, now_ns)
-        lost = Sum(1, letter.records, letter.stored_bytes)
-        gone = Ranges(((letter.seq, letter.seq),))
-        times = (letter.refused_ms, letter.refused_ms)
-        gap = accounts.gap_of(letter.signal, "discarded", gone, lost, times)
-        return gap_statement(self.origin, [gap], now_ns)
-
-    async def _forget(self, letter: DeadLetter) -> None:
-        await self.letters.remove(letter.epoch, Ranges(((letter.seq, letter.seq),)))
-        self.letters_count -= 1
 
 
 def _sum(rows: Iterable[Row]) -> Sum:

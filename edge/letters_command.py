@@ -25,6 +25,7 @@ from edge.offline_options import (
 )
 from edge.offline_repair import claimed, opened
 from shared.errors import SettingsError, Unavailable
+from shared.lazy_group import CommandGroup
 from shared.ranges import SEQ_MAX, Ranges, of_seqs
 from shared.runtime import system_runtime
 from shared.terminal import table
@@ -33,7 +34,7 @@ HEADINGS = ("NUMBER", "SIGNAL", "RECORDS", "BYTES", "REFUSED", "REASON")
 SEQ = click.IntRange(1, SEQ_MAX)
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=CommandGroup)
 def dead_letters() -> None:
     """What hubs refused for good and the folder of an edge still keeps."""
 
@@ -117,8 +118,8 @@ def _change(place: Place, chosen: Ranges | None, *, discard: bool) -> int:
 async def _change_opened(place: Place, chosen: Ranges | None, discard: bool) -> int:
     async with opened(place, system_runtime()) as departures:
         if discard:
-            return await departures.discard_letters(chosen)
-        return await departures.retry_letters(chosen)
+            return await departures.dead.discard(chosen)
+        return await departures.dead.retry(chosen)
 
 
 def _tell(count: int, what: str) -> None:

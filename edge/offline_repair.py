@@ -97,7 +97,7 @@ async def opened(place: Place, runtime: Runtime) -> AsyncIterator[Departures]:
         store = LogStore(files, found.books, runtime, BufferLimits().segment_bytes, _note_damage)
         departures = Departures(store, letters, origin, runtime)
         try:
-            await departures.settle_letters()
+            await departures.dead.settle()
             await departures.declare_found(replace(found, findings=(*found.findings, *more)))
             await departures.rewrite_former()
             yield departures

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from edge.halving import halve
 from edge.hubs import Hubs, HubView
 from edge.lanes import LaneLimits
 from edge.lineage import Claim
+from edge.own_hashes import HashedLog, OwnHashes
 from edge.push import (
     Bury,
     Item,
@@ -47,36 +48,21 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 2.0  # Nothing should need this; a loop that looks now and then survives more.
 SWEEP_SECONDS = 0.5  # Deleting in larger lots costs less than deleting with every answer.
-HASHES_MAX = 4096  # Of chunks pushed last: most proofs speak of those.
 
 
-class Head(Protocol):
-    """What the shipper needs of the log's sums."""
-
-    @property
-    def head_seq(self) -> int: ...
-    @property
-    def head_hash(self) -> bytes: ...
-
-
-class Log(Protocol):
+class Log(HashedLog, Protocol):
     """What the shipper needs of the buffer."""
 
     appended: Bell
 
     @property
-    def epoch(self) -> str: ...
-    @property
     def seqs(self) -> Ranges: ...
     @property
     def alerts(self) -> Ranges: ...
-    @property
-    def totals(self) -> Head: ...
     async def read(self, wanted: Ranges, bytes_max: int, chunks_max: int) -> list[Chunk]: ...
     async def release(self, safe: Ranges) -> None: ...
     async def bury(self, seq: int, reason: str) -> None: ...
     async def split(self, seq: int, parts: Sequence[Part]) -> None: ...
-    async def hash_of(self, seq: int) -> bytes | None: ...
     async def new_epoch(self, reason: str, keep: Ranges) -> None: ...
 
 
@@ -86,39 +72,6 @@ class Cargo:
 
     wire: bytes
     items: tuple[Item, ...]
-
-
-@dataclass(slots=True)
-class OwnHashes:
-    """The hashes of this log's chunks: of those pushed last from memory, of others from the log.
-
-    That of the head at the start is kept: there another life of this log may have begun.
-    """
-
-    log: Log
-    _known: dict[int, bytes] = field(default_factory=dict)
-    _mark: tuple[str, int, bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._mark = (self.log.epoch, self.log.totals.head_seq, self.log.totals.head_hash)
-
-    def note(self, chunks: Sequence[Chunk]) -> None:
-        """Remember what is about to be pushed."""
-        self._known.update((chunk.header.seq, chunk.hash) for chunk in chunks)
-        while len(self._known) > HASHES_MAX:
-            del self._known[next(iter(self._known))]
-
-    def forget(self) -> None:
-        """The numbers mean other chunks from now on."""
-        self._known.clear()
-
-    async def look_up(self, seqs: Sequence[int]) -> dict[int, bytes | None]:
-        """Our hash at each number, None where it is not known any more. Raises Unavailable."""
-        return {seq: self._at_hand(seq) or await self.log.hash_of(seq) for seq in seqs}
-
-    def _at_hand(self, seq: int) -> bytes | None:
-        epoch, marked_seq, digest = self._mark
-        return digest if (epoch, marked_seq) == (self.log.epoch, seq) else self._known.get(seq)
 
 
 class Shipper:

@@ -84,6 +84,11 @@ def move(number: int, chunks: Sequence[Chunk]) -> Work:
     return work
 
 
+def declare(origin: str, statement: Packed) -> Work:
+    """Say something in the log itself."""
+    return lambda connection, books: chunk_table.write_chunk(connection, books, origin, statement)
+
+
 def put_back(origin: str, chunk: Chunk) -> Work:
     """Put a refused chunk back into the log."""
 

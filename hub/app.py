@@ -17,6 +17,7 @@ from hub.web.fast_doors import FastDoors
 from hub.web.pages import page_routes
 from hub.web.routes import RouteSpec
 from shared import __version__
+from shared.memory import keep_large_apart
 from shared.runtime import Runtime, system_runtime
 from shared.security import read_or_create_secret, write_private
 from shared.serve import bind, run_until_signalled, server
@@ -38,6 +39,7 @@ def run(settings: HubSettings) -> int:
 
 async def serve(settings: HubSettings, runtime: Runtime, stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set, then end within the time that the server allows itself."""
+    keep_large_apart()
     listener = bind(settings.host, settings.port)
     config = config_of(settings, read_or_create_secret(settings.data / TOKEN_FILE))
     hub = await Hub.open(config, runtime)

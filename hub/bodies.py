@@ -6,11 +6,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.errors import BadInput, TooLarge
+from shared.errors import BadInput, CutShort, TooLarge
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The body of a request, counted while it comes in; raises TooLarge or BadInput."""
+    """The body of a request, counted while it comes in; raises TooLarge or CutShort."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise TooLarge("the body", limit_bytes)
@@ -21,7 +21,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         # Not by `request.stream()`, whose generator costs more than a small body.
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise BadInput("the client left before its body was whole")
+            raise CutShort("the client left before its body was whole")
         piece = message.get("body", b"")
         size_bytes += len(piece)
         if size_bytes > limit_bytes:

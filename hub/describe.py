@@ -1,5 +1,6 @@
 """How nodes and hubs look from outside: one place that turns records into what RPC and pages show."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ from hub.query.times import format_time
 from hub.registry import Registry
 from shared.liveness import NodeState
 from shared.merge import LABELS, REGISTERED, ROLE, UNIX_MS_MAX, NodeRecord, Observation
+
+SAME_MS = 1000
+"""Moments of one beat differ by less: by its way between hubs, and by their clocks."""
 
 PRIVATE_FACTS = frozenset({"key_sha256"})
 
@@ -51,12 +55,13 @@ def describe_node(registry: Registry, record: NodeRecord, now: Now) -> dict[str,
     last = seen if has_come(record) else None
     data = seen.data if seen else {}
     ages = registry.life.ages(record.node_id, now.seconds)
+    seen_ms, seen_by = _last_seen(seen, ages, now)
     return {
         "node_id": record.node_id,
         **_describe_verdict(registry.life.verdict(record.node_id), now, last, has_come(record)),
         "preferred_hub": registry.home_of(record.node_id) or None,
-        "last_seen": time_of_ms(seen.last_seen_ms if seen else None),
-        "last_seen_by": seen.hub_id if seen else None,
+        "last_seen": time_of_ms(seen_ms),
+        "last_seen_by": seen_by,
         "age_s": _seconds(min(ages.values(), default=_age_by_record(last, now))),
         "told_age_s": _seconds(registry.age_seconds(record.node_id, now.seconds)),
         "draining": registry.is_draining(record),
@@ -72,6 +77,23 @@ def describe_node(registry: Registry, record: NodeRecord, now: Now) -> dict[str,
         "beat": seen.beat if seen else 0,
         "hubs": {hub: now.before(age) for hub, age in sorted(ages.items())},
     }
+
+
+def _last_seen(
+    seen: Observation | None, ages: Mapping[str, float], now: Now
+) -> tuple[int | None, str | None]:
+    """When a node was heard last and by which hub: by the newest beat known here, or by the word of a hub
+    that heard a later one, which this hub has not, as after a restart.
+
+    Between the two ways of telling time some milliseconds are no news.
+    """
+    told_ms, told_by = (seen.last_seen_ms, seen.hub_id) if seen else (None, None)
+    if not ages:
+        return told_ms, told_by
+    hub = min(ages, key=lambda each: (ages[each], each))
+    heard_ms = round(now.wall_ms - ages[hub] * 1000)
+    is_later = told_ms is None or heard_ms - told_ms > SAME_MS
+    return (heard_ms, hub) if is_later else (told_ms, told_by)
 
 
 def _registered(record: NodeRecord) -> dict[str, Any] | None:

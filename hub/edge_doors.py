@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -251,7 +252,7 @@ class EdgeDoors:
         known, given = self.registry.key_fingerprint(node_id), fingerprint(key)
         if known is not None and not same_secret(given, known):
             raise Refused(f"the key is not that of {node_id}: another machine has this name")
-        return str(node_id), given
+        return sys.intern(node_id), given
 
 
 def _run_of(headers: Mapping[str, str]) -> str:

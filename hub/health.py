@@ -42,7 +42,7 @@ class HealthDoors:
             return Response("stopping\n", 503, media_type="text/plain")
         troubles = [] if self.disk.state.is_open else [self.disk.reason]
         if self.peers.is_isolated:
-            troubles.append(f"isolated: it reaches none of its {len(self.peers.by_url)} peers")
+            troubles.append(f"isolated: it reaches none of its {self.peers.count()} peers")
         said = f"ready to answer; {'; '.join(troubles)}\n" if troubles else "ready\n"
         return Response(said, media_type="text/plain")
 

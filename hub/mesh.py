@@ -4,16 +4,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from hub import gossip
 from hub.gossip import Gossip, HubRecord
 from hub.lag import LagEvent
 from hub.peering.clock_samples import Echo
 from hub.peering.doubles import Doubles, two_of
+from hub.peering.refusal_reply import REFUSING, reason_of
 from hub.peering.refusals import Double
 from hub.peering.sections import Sections
 from hub.peering.witness import Refusal, Witnesses
@@ -35,19 +32,8 @@ GOSSIP_SECONDS = 1.0
 COALESCE_SECONDS = 0.03
 FAILURES_WORTH_A_WORD = 3  # Hubs that start together miss each other once.
 GOSSIP_TIMEOUT_SECONDS = 3.0
-
-REFUSING = frozenset({400, 401, 403, 408, 410, 413, 415})
-"""Statuses by which a hub says that it will never take what it was told."""
-
-UNAUTHORIZED = 401
-OTHER_KEY = "it has another CLUSTER_KEY than this hub, so the two belong to different clusters"
-"""What that status of a hub means to people. What it says itself is for those who write clients."""
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """A refusal in the form of RFC 9457."""
-
-    detail: Annotated[str, Meta(max_length=4000)]
+DEAD_TIMEOUT_SECONDS = 1.0
+"""Who is dead must not hold up the word that a healed wire could carry."""
 
 
 def _nobody(peer: str, seconds: float) -> None:
@@ -86,6 +72,8 @@ class Mesh:
     witness: Witnesses = field(default_factory=Witnesses)
     doubles: Doubles = field(default_factory=Doubles)
     _bells: dict[str, Bell] = field(default_factory=dict)
+    _returns: dict[str, Bell] = field(default_factory=dict)
+    """Rung for an address whose hub answers again, while all other news wait for it."""
     _remembered: set[str] = field(default_factory=set)
     _tasks: asyncio.TaskGroup | None = None
 
@@ -108,7 +96,7 @@ class Mesh:
         if peer.said_id not in self.store.ledger.peers:  # A hub that may have moved is one hub.
             self.store.ledger.peers.setdefault(peer.key, 0)
         if self._tasks is not None:
-            self._bells[peer.url] = Bell()
+            self._bells[peer.url], self._returns[peer.url] = Bell(), Bell()
             self._tasks.create_task(self._gossip_with(peer))
             self._tasks.create_task(self.puller.pull_from(peer))
             self._tasks.create_task(self.sweeper.sweep_from(peer))
@@ -125,10 +113,16 @@ class Mesh:
         for bell in self._bells.values():
             bell.ring()
 
+    def welcome(self, peer: Peer) -> None:
+        """A peer that was silent answers again: talk with it now, and tell all others."""
+        if bell := self._returns.get(peer.url):
+            bell.ring()
+        self.tell_soon()
+
     # ---- word of hubs
 
     async def _gossip_with(self, peer: Peer) -> None:
-        bell = self._bells[peer.url]
+        bell, returns = self._bells[peer.url], self._returns[peer.url]
         failures = 0
         while self.peers.by_url.get(peer.url) is peer:
             try:
@@ -139,7 +133,7 @@ class Mesh:
                 if failures == FAILURES_WORTH_A_WORD:
                     log.warning("gossip with %s: %s", peer.key, error)
                 peer.error = str(error)
-                await asyncio.sleep(GOSSIP_SECONDS)  # Changes wait: it does not hear us now.
+                await returns.wait(GOSSIP_SECONDS)  # Changes wait: it does not hear us now.
             else:
                 if await bell.wait(GOSSIP_SECONDS):
                     await asyncio.sleep(COALESCE_SECONDS)
@@ -171,7 +165,9 @@ class Mesh:
         self.witness.sent(peer, sent_at)
         try:
             body = gossip.write(message)
-            reply = await self.post(peer, GOSSIP_PATH, body, GOSSIP_TIMEOUT_SECONDS)
+            dead = peer.verdict == "dead"
+            seconds = DEAD_TIMEOUT_SECONDS if dead else GOSSIP_TIMEOUT_SECONDS
+            reply = await self.post(peer, GOSSIP_PATH, body, seconds)
             answer = gossip.read(reply.body)
         except HeadwaterError as error:
             self.witness.failed(peer, sent_at, loop.time(), error)
@@ -330,7 +326,7 @@ class Mesh:
             reply_bytes_max=reply_bytes_max,
         )
         if reply.status != 200:
-            reason = _detail_of(reply)
+            reason = reason_of(reply.status, reply.body)
             if reply.status in REFUSING:
                 now = asyncio.get_running_loop().time()
                 self.witness.turned_away(peer, path, Refusal(reply.status, reason), now)
@@ -341,13 +337,3 @@ class Mesh:
 
 def _called_alike(hub_id: str) -> Double:
     return Double(hub_id, f"this hub is called {hub_id} too: rename one of us")
-
-
-def _detail_of(reply: HttpReply) -> str:
-    """What a peer says of why it refuses; it is bounded, and may be of any form."""
-    if reply.status == UNAUTHORIZED:
-        return OTHER_KEY
-    try:
-        return msgspec.json.decode(reply.body, type=Problem).detail
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return f"HTTP {reply.status}"

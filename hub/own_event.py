@@ -59,8 +59,14 @@ def event_of(time_ns: int, name: str, facts: Mapping[str, Any]) -> Event:
     known = {key: value for key, value in facts.items() if value not in (None, "")}
     told = ", ".join(f"{key} {_text(value, 200)}" for key, value in known.items())
     text = f"{name}: {told}" if told else name
-    severity = "info" if facts.get(PLANNED) is True else SEVERITY_OF.get(name, "info")
-    return Event(time_ns, name, severity, text, facts)
+    return Event(time_ns, name, _severity(name, facts), text, facts)
+
+
+def _severity(name: str, facts: Mapping[str, Any]) -> str:
+    is_return = name == "adoption.begin" and not facts.get("lost")
+    if is_return or facts.get(PLANNED) is True:
+        return "info"
+    return SEVERITY_OF.get(name, "info")
 
 
 def sound(event: Event) -> Event:

@@ -66,6 +66,16 @@ class PeerDoors:
         """What came after a number; waits for news when nothing did. The number is a confirmation."""
         question = json_object(await read_body(request, 64 * KIB))
         check_version(question)
+        hub_id, since = self._asker_and_since(question)
+        if self.store.ledger.confirm(hub_id, since):
+            self.store.announce()
+        seconds = question.get("wait_seconds", 0)
+        if isinstance(seconds, int | float) and self.store.head_arrival <= since:
+            await self._wait_for_news(since, min(float(seconds), POLL_SECONDS_MAX))
+        return json_answer(await self._news_after(since))
+
+    def _asker_and_since(self, question: dict[str, Any]) -> tuple[str, int]:
+        """Who asks, and for what came after which number; raises BadInput or Refused."""
         hub_id, since = question.get("hub_id"), question.get("since")
         if not isinstance(hub_id, str) or not NAME.fullmatch(hub_id):
             raise BadInput("hub_id must be the name of a hub")
@@ -77,11 +87,9 @@ class PeerDoors:
             raise BadInput("since must be a number of 0 or more")
         if question.get("store_epoch") != self.store_epoch or since > self.store.head_arrival:
             since = 0  # The peer speaks of another life of this store.
-        if self.store.ledger.confirm(hub_id, since):
-            self.store.announce()
-        seconds = question.get("wait_seconds", 0)
-        if isinstance(seconds, int | float) and self.store.head_arrival <= since:
-            await self._wait_for_news(since, min(float(seconds), POLL_SECONDS_MAX))
+        return hub_id, since
+
+    async def _news_after(self, since: int) -> dict[str, Any]:
         seen = self.store.head_arrival
         page = await self.store.announcements_after(since, HAVE_PAGE)
         # Up to the head nothing is left to tell of: retention may have taken what came last.
@@ -94,16 +102,14 @@ class PeerDoors:
             spans.setdefault(key, []).append((seq, seq))
             proofs.setdefault(key, []).append((seq, digest.hex()))
         through = max(through, page[-1][2] if page else 0)
-        return json_answer(
-            {
-                "version": VERSION,
-                "store_epoch": self.store_epoch,
-                "through": through,
-                "head": self.store.head_arrival,
-                "have": [[*key, of_spans(seqs).to_wire()] for key, seqs in spans.items()],
-                "proofs": [[*key, hashes] for key, hashes in proofs.items()],
-            }
-        )
+        return {
+            "version": VERSION,
+            "store_epoch": self.store_epoch,
+            "through": through,
+            "head": self.store.head_arrival,
+            "have": [[*key, of_spans(seqs).to_wire()] for key, seqs in spans.items()],
+            "proofs": [[*key, hashes] for key, hashes in proofs.items()],
+        }
 
     async def _wait_for_news(self, since: int, seconds: float) -> None:
         try:

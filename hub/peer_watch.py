@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from hub.peering.witness import Witness
 from hub.web.routes import RouteSpec
-from shared.errors import BadInput, Refused, TooSlow
+from shared.errors import BadInput, CutShort, Refused, TooSlow
 from shared.readers import NAME
 
 FROM_HEADER = "x-headwater-hub"
@@ -62,6 +62,8 @@ def _watched(spec: RouteSpec, gate: Gate) -> RouteSpec:
             if spec.path != TELLS_MORE:
                 gate.check_admitted(_named(request))
             answer = await spec.handler(_hurried(request))
+        except CutShort:  # A hub that dies, or waits no longer, has said nothing that could be bad.
+            raise
         except (BadInput, Refused) as error:
             witness.refused(_who(request, error), spec.path, error, _now())
             raise

@@ -138,6 +138,11 @@ class Peers:
         peers = (self.by_url.get(url) for url in urls)
         return [peer for peer in peers if peer is not None and not peer.hub_id]
 
+    def count(self) -> int:
+        """How many peers there are, for people: an address at which nobody ever answered is none, unless
+        nobody answered anywhere yet."""
+        return len({peer.hub_id for peer in self.by_url.values()} - {""}) or len(self.by_url)
+
     def named(self) -> dict[str, str]:
         """Id and address of every hub that has told its id, ourselves included."""
         known = {peer.hub_id: peer.url for peer in self.by_url.values() if peer.hub_id}

@@ -15,14 +15,17 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from hub.archive import Archive
-from hub.query_pool import FRAME
-from hub.store.day_readers import DayReaders
-from hub.store.days import DayKey
-from hub.store.files import FILE_NAME
 from shared.errors import HeadwaterError, RpcError
+from shared.loading import loading
 from shared.log import configure
-from shared.sqlite import Readers
+
+with loading():
+    from hub.archive import Archive
+    from hub.query_pool import FRAME
+    from hub.store.day_readers import DayReaders
+    from hub.store.days import DayKey
+    from hub.store.files import FILE_NAME
+    from shared.sqlite import Readers
 
 log = logging.getLogger(__name__)
 

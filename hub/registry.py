@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from hub.nodes.fresh import FreshBeats
 from hub.nodes.life import Life, LifeLimits
 from hub.nodes.roster import Roster
 from hub.nodes.tombstones import is_watched, lifted, merge_settled, settled
@@ -103,7 +104,7 @@ class Registry:
     """Who lives, and how often nodes are asked to beat."""
     roster: Roster = field(default_factory=Roster)
     """The names of the nodes that nobody removed."""
-    fresh: dict[str, Observation] = field(default_factory=dict)
+    fresh: FreshBeats = field(init=False)
     """The newest beat of each node that this hub heard itself since it started."""
     _pace: ObservationPace = field(init=False)
     _told_at: Moments = field(init=False)
@@ -114,6 +115,7 @@ class Registry:
         self.life = Life(self.hub_id, self.began_at, self.numbering, self.limits)
         self.exchange = Exchange(Replica((self.hub_id, "first"), RULES), "")
         slots = self.life.heard.slots
+        self.fresh = FreshBeats(self.hub_id, slots)
         self._told_at, self._moved_at = Moments(slots), Moments(slots)
         self._pace = ObservationPace(self.hub_id, lambda node_id: self.is_missed(node_id))
 
@@ -184,7 +186,7 @@ class Registry:
             return
         node_id = after.node_id
         self._told_at.put(node_id, now)
-        known = max(_beat_of(told), _beat_of(self.fresh.get(node_id)))
+        known = max(_beat_of(told), self.fresh.count(node_id))
         if _beat_of(after.observation) > known:
             self._moved_at.put(node_id, now)
 
@@ -192,7 +194,7 @@ class Registry:
         """Forget what was heard of a node that was removed."""
         self.roster.drop(node_id)
         self.life.forget(node_id)
-        self.fresh.pop(node_id, None)
+        self.fresh.forget(node_id)
         self._told_at.forget(node_id)
         self._moved_at.forget(node_id)
 
@@ -222,8 +224,8 @@ class Registry:
         return due_seconds
 
     def _freshen(self, node_id: str, seen: Observation) -> None:
-        if _beat_of(seen) >= _beat_of(self.fresh.get(node_id)):
-            self.fresh[node_id] = seen
+        if _beat_of(seen) >= self.fresh.count(node_id):
+            self.fresh.put(node_id, seen)
             self._beats += 1
 
     def _tell(self, beat: Beat, held: NodeRecord | None, seen: Observation, now: float) -> None:
@@ -259,8 +261,10 @@ class Registry:
         return self._newest(node_id, self.records.get(node_id))
 
     def _newest(self, node_id: str, record: NodeRecord | None) -> Observation | None:
-        heard, told = self.fresh.get(node_id), record.observation if record else None
-        return heard if heard and _beat_of(heard) >= _beat_of(told) else told
+        told = record.observation if record else None
+        if self.fresh.count(node_id) < _beat_of(told):
+            return told
+        return self.fresh.get(node_id) or told
 
     def intend(
         self, node_id: str, field_name: str, value: object, wall_ms: int, now: float

@@ -1,11 +1,13 @@
 """What an edge tells every hub at each beat, and what the hub answers."""
 
 import re
+import sys
 from typing import Annotated, Any
 
 import msgspec
 import orjson
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from shared.conf_report import Report, Wanted
 from shared.errors import BadInput
@@ -57,6 +59,10 @@ class Beat(msgspec.Struct, frozen=True):
     conf: Report = Report()
     uses: Annotated[str, Meta(max_length=300)] = ""
     run: Run = ""
+
+    def __post_init__(self) -> None:
+        # A hub keeps the name of a node in many tables: one text for all of them.
+        force_setattr(self, "node_id", sys.intern(self.node_id))
 
 
 class BeatReply(msgspec.Struct, frozen=True):

@@ -34,6 +34,10 @@ class TooSlow(BadInput):
         super().__init__(f"{what} did not come within {limit_seconds:.0f} seconds")
 
 
+class CutShort(BadInput):
+    """The caller hung up amid its input, which says nothing of what it wanted to say."""
+
+
 class UnsupportedType(BadInput):
     """The content type or encoding is not one that this door reads."""
 

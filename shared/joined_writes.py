@@ -109,7 +109,7 @@ class JoinedWrites(asyncio.Transport):
 class OnePieceProtocol(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, with answers in one piece. A WebSocket gets the transport itself."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As the one below.
         """A client has come."""
         super().connection_made(JoinedWrites(transport))
 

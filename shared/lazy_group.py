@@ -1,4 +1,5 @@
-"""A group of commands that are imported only when they are called, so that help is there at once."""
+"""Groups of commands that tell where an option belongs, and one that imports its commands only when
+they are called, so that help is there at once."""
 
 import importlib
 from collections.abc import Collection, Mapping
@@ -20,7 +21,21 @@ def load_command(target: str) -> click.Command:
     return command
 
 
-class LazyGroup(click.Group):
+class CommandGroup(click.Group):
+    """A group that tells whoever puts an option of its commands before the command where it goes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As any group; raises UsageError for an option of the commands that stands before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in COMMAND_OPTIONS:
+                raise
+            text = f"put {error.option_name} after the command"
+            raise click.UsageError(text, ctx) from error
+
+
+class LazyGroup(CommandGroup):
     """Knows its commands by a table: the name, where the command lives, its line in the help."""
 
     def __init__(
@@ -41,16 +56,6 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command itself, or None."""
         return load_command(self._table[cmd_name][0]) if cmd_name in self._table else None
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As any group; an option of the commands that stands before the command is told where it goes."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            if error.option_name not in COMMAND_OPTIONS:
-                raise
-            text = f"put {error.option_name} after the command"
-            raise click.UsageError(text, ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help, from the table alone."""

@@ -1,8 +1,14 @@
-"""Loading many modules at once: without looking for garbage, of which there is none meanwhile."""
+"""Loading many modules at once: without looking for garbage, of which there is none meanwhile, and
+without what nobody here uses."""
 
 import contextlib
 import gc
+import sys
 from collections.abc import Iterator
+
+NEEDLESS = "httpx._main"
+"""The command line of httpx, which brings all of rich and pygments; httpx does without where it is not
+to be had."""
 
 
 @contextlib.contextmanager
@@ -14,8 +20,13 @@ def loading() -> Iterator[None]:
     """
     was_enabled = gc.isenabled()
     gc.disable()
+    is_left_out = NEEDLESS not in sys.modules
+    if is_left_out:
+        sys.modules[NEEDLESS] = None  # type: ignore[assignment]  # To Python: it cannot be imported.
     try:
         yield
     finally:
+        if is_left_out:
+            del sys.modules[NEEDLESS]
         if was_enabled:
             gc.enable()

@@ -137,6 +137,9 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reissue: Reissue = 0
 
 
+_NO_INTENT: dict[str, Intent] = {}
+
+
 class NodeRecord(msgspec.Struct, frozen=True, gc=False):
     """All that hubs share about one node."""
 
@@ -144,6 +147,13 @@ class NodeRecord(msgspec.Struct, frozen=True, gc=False):
     facts: Facts | None = None
     observation: Observation | None = None
     intent: dict[str, Intent] = {}
+
+    def __post_init__(self) -> None:
+        # Of 100,000 nodes each name is kept once, and so is the dict of all for which nobody wants
+        # anything: no record is ever changed in place.
+        force_setattr(self, "node_id", sys.intern(self.node_id))
+        if not self.intent:
+            force_setattr(self, "intent", _NO_INTENT)
 
     def intent_value(self, field: str) -> Any:
         """What people want of this field; None when nobody said."""

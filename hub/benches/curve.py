@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 import orjson
@@ -105,7 +106,7 @@ class Hubs:
         for name in to:
             self.bytes_sent += len(letter)
             if self.rng.random() >= LOSS:
-                self._on_its_way.append(lambda name=name: take(name, letter))  # type: ignore[misc]
+                self._on_its_way.append(partial(take, name, letter))
         return len(letter)
 
     def _others(self, name: str) -> list[str]:

@@ -42,16 +42,16 @@ def main(seconds: float) -> dict[str, float]:
 
 def _weather(seconds: float) -> int:
     """How many hubs are declared dead while none is: loss each way, and pauses of some at a time."""
-    world = StormWorld(HUBS, Random(2), LOSS)  # noqa: S311  # The same weather at every run.
-    world.pause_some(Random(1))  # noqa: S311
+    world = StormWorld(HUBS, _luck(2), LOSS)
+    world.pause_some(_luck(1))
     world.run(seconds)
     return len(world.deaths())
 
 
 def _kill(seed: int) -> list[tuple[float, float]]:
     """For each hub that is left: after how long it avoids the killed one, and calls it dead."""
-    world = StormWorld(HUBS, Random(seed))  # noqa: S311
-    world.run(START_SECONDS + Random(seed).random())  # noqa: S311
+    world = StormWorld(HUBS, _luck(seed))
+    world.run(START_SECONDS + _luck(seed).random())
     killed_at = world.now
     world.kill("hub-1")
     world.run(DEAD_SECONDS_MAX)
@@ -64,8 +64,8 @@ def _kill(seed: int) -> list[tuple[float, float]]:
 
 def _heal(seed: int) -> float:
     """After how long a mesh is one again that was cut until both sides called each other dead."""
-    world = StormWorld(HUBS, Random(seed))  # noqa: S311
-    world.run(START_SECONDS + Random(seed).random())  # noqa: S311
+    world = StormWorld(HUBS, _luck(seed))
+    world.run(START_SECONDS + _luck(seed).random())
     world.cut = lambda start, end: "hub-1" in {start, end}
     world.run(CUT_SECONDS)
     healed_at, world.cut = world.now, is_open
@@ -74,6 +74,10 @@ def _heal(seed: int) -> float:
             raise TimeoutError(f"the mesh of seed {seed} does not heal")
         world.run(HEAL_STEP_SECONDS)
     return world.now - healed_at
+
+
+def _luck(seed: int) -> Random:
+    return Random(seed)  # noqa: S311  # The same weather at every run.
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import click
 
 from hub.cli import conf
 from hub.cli.output import FORMATS, Column, Format, show_list
+from shared.lazy_group import CommandGroup
 from shared.settings import (
     ROLES,
     SECRET_SHOWN_AS,
@@ -27,7 +28,7 @@ COLUMNS = (
 SOURCE = Column("SOURCE", "source")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Look at the settings, and change those of the whole cluster."""
 

@@ -9,6 +9,7 @@ from hub.cli.ask import Asker, asking
 from hub.cli.fleet_words import in_short
 from hub.cli.node_pages import node_filters, show_nodes
 from hub.cli.output import Column, age, finish, moment, say, show_list, show_one, size
+from shared.lazy_group import CommandGroup
 
 HUB_COLUMNS = (
     Column("HUB", "hub_id"),
@@ -63,7 +64,7 @@ def _tell_override(answer: Mapping[str, Any]) -> None:
         say(f"{each['hub']} was not told: {each['error']}")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def node() -> None:
     """Look at one machine."""
 

@@ -10,6 +10,7 @@ import click
 from hub.cli.ask import Asker, asking
 from hub.cli.output import Column, plain, say, show_list, show_one, size
 from shared.errors import RpcError
+from shared.lazy_group import CommandGroup
 from shared.terminal import safe
 
 BROKEN = 1
@@ -52,7 +53,7 @@ EDGE_COLUMNS = tuple(
 )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def ledger() -> None:
     """Account for a node's data, and check it."""
 

@@ -12,6 +12,7 @@ from hub.cli.client import Caller
 from hub.cli.drain import Params, through_hub_or_socket
 from hub.cli.output import NOTHING_MATCHED, Column, finish, say, show_list, show_one, size
 from shared.errors import SettingsError
+from shared.lazy_group import CommandGroup
 from shared.ranges import SEQ_MAX
 
 SEQ = click.IntRange(1, SEQ_MAX)
@@ -32,7 +33,7 @@ COLUMNS = (
 )
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=CommandGroup)
 def dead_letters() -> None:
     """Look at what hubs refused for good, push it again, or give it up."""
 

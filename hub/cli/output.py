@@ -171,9 +171,23 @@ def finish(answer: Mapping[str, Any], found: int) -> None:
         say(f"declared lost by {', '.join(lost['nodes'])}: {lost['records']:,} records ({reasons})")
     missing = answer.get("missing_nodes") or coverage.get("missing_nodes") or []
     if answer.get("partial") or coverage.get("partial"):
-        where = f"nothing from {', '.join(missing)}" if missing else "more is to come"
-        say(f"partial: {where}")
+        say(f"partial: {_what_lacks(missing, coverage)}")
         sys.exit(PARTIAL)
     if not found:
         say("nothing matched")
         sys.exit(NOTHING_MATCHED)
+
+
+def _what_lacks(missing_nodes: Sequence[str], coverage: Mapping[str, Any]) -> str:
+    """Why an answer is partial; the gravest reason alone."""
+    if missing_nodes:
+        return f"nothing from {', '.join(missing_nodes)}"
+    if coverage.get("isolated"):
+        return "this hub reaches no other hub"
+    if coverage.get("split"):
+        return "hubs are apart"
+    if behind := coverage.get("behind"):
+        first = f"{behind[0]['node']} ({behind[0].get('state', 'unknown')})"
+        count = coverage.get("behind_nodes") or len(behind)
+        return f"{count:,} nodes are behind, {first} first" if count > 1 else f"{first} is behind"
+    return "damaged chunks are left out" if coverage.get("damaged_chunks") else "more is to come"

@@ -34,6 +34,17 @@ def _one_or_more(
     return given if len(given) > 1 else next(iter(given), None)
 
 
+def only_once(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> str | None:
+    """The one value; raises click's usage error for several, of which click takes the last silently."""
+    if len(given) > 1:
+        raise click.UsageError(
+            f"{option.opts[0]} is taken once, not {len(given)} times: ask for each by itself"
+        )
+    return next(iter(given), None)
+
+
 time_range = flags(
     click.option("--start", help="From this time: RFC 3339, Unix seconds, or -15m, -2h, -7d."),
     click.option("--end", help="Up to this time, written like --start."),

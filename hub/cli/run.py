@@ -16,12 +16,12 @@ from shared.errors import SettingsError, Unavailable
 from shared.folder import find_cluster_key, make_cluster_key, prepare_folder
 from shared.greeting import greet_when_ready, login_url, screen, wants_colours
 from shared.loading import loading
-from shared.options import settings_flags
+from shared.options import RunCommand, settings_flags
 from shared.pidfile import PidFile
 from shared.settings import load
 
 
-@click.command("run")
+@click.command("run", cls=RunCommand, role="hub")
 @settings_flags("hub")
 def run(config: Path | None, **flags: object) -> None:
     """Run a hub until it is told to stop."""

@@ -24,6 +24,7 @@ from hub.cli.query_flags import (
     attributes,
     histogram_flags,
     log_filters,
+    only_once,
     order_flags,
     page_flags,
     record_filters,
@@ -60,8 +61,18 @@ def logs(asker: Asker, /, **given: Any) -> None:
 
 
 @click.command()
-@click.option("--type", help="Only events of this name, or with START* whose name begins so.")
-@click.option("--subject", help="Only events with an attribute of this value, such as a VM's id.")
+@click.option(
+    "--type",
+    multiple=True,
+    callback=only_once,
+    help="Only events of this name, or with START* whose name begins so.",
+)
+@click.option(
+    "--subject",
+    multiple=True,
+    callback=only_once,
+    help="Only events with an attribute of this value, such as a VM's id.",
+)
 @record_filters
 @click.option("--service", help="Only events of this service.")
 @click.option("--trace-id", help="Only events of this trace.")

@@ -10,6 +10,7 @@ from hub.cli.ask import Asker, asking
 from hub.cli.list_pages import ListQuestion, show_whole_list
 from hub.cli.output import Column, say, show_one
 from hub.rest_pages import ITEMS_MAX
+from shared.lazy_group import CommandGroup
 
 ANSWER_SECONDS_EXTRA = 10.0  # The hub answers a little after the wait that it was asked for.
 
@@ -34,7 +35,7 @@ def vms(asker: Asker, /, limit: int | None, **params: Any) -> None:
     show_whole_list(asker, ListQuestion("vm.list", params, VM_COLUMNS, limit, "VMs"))
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def vm() -> None:
     """Look at, create, start, stop or delete a virtual machine or sandbox."""
 

@@ -184,7 +184,7 @@ class ConfMethods:
     def take(self, section: Section, hub_id: str) -> list[Entry]:
         """What a peer told; returns what was news. Raises BadInput.
 
-        What was taken in waits in `book.take_unsaved` for the next round of writing.
+        What was taken in waits for `save_told`.
         """
         parked = self.book.counters["parked"]
         news = self.book.take(section, hub_id)
@@ -197,6 +197,18 @@ class ConfMethods:
             self.around.changed()
             self._tell_unfit()
         return news
+
+    async def save_told(self) -> None:
+        """Write what is new; raises Unavailable, and then it is written with the next call."""
+        unsaved = self.book.take_unsaved()
+        if not unsaved.entries and not unsaved.dropped:
+            return
+        try:
+            await self.around.save(unsaved)
+        # Also when this is cancelled: what may not be on disk is to be written again.
+        except BaseException:
+            self.book.put_back(unsaved)
+            raise
 
     def _tell_unfit(self) -> None:
         for unfit in self.resolver.unfit:

@@ -185,13 +185,7 @@ class ConfPart:
 
     async def save(self) -> float:
         """Write what is new; raises Unavailable, and then it is written with the next round."""
-        unsaved = self.conf.book.take_unsaved()
-        if unsaved.entries or unsaved.dropped:
-            try:
-                await self._write(unsaved)
-            except Unavailable:
-                self.conf.book.put_back(unsaved)
-                raise
+        await self.conf.save_told()
         return SAVE_SECONDS
 
     async def _write(self, unsaved: Unsaved) -> None:

@@ -57,6 +57,15 @@ Hook = Callable[[HookCall], Awaitable[None]]
 """Runs one hook to its end, in bounded time; raises HeadwaterError when it failed."""
 
 
+Note = Callable[[int | None], Awaitable[None]]
+"""Writes down the fence of a start that has begun and whose stop has not ended, None when there is
+none; raises HeadwaterError."""
+
+
+async def _unnoted(fence: int | None) -> None:
+    """Nobody asks after a restart."""
+
+
 @dataclass(frozen=True, slots=True)
 class HookPolicy:
     """How often a hook is tried, and with which waits between."""
@@ -74,11 +83,13 @@ class Hooks:
         tell: Callable[[Tell], None],
         rng: Random,
         policy: HookPolicy | None = None,
+        note: Note = _unnoted,
     ) -> None:
         self._hooks = hooks
         self._tell = tell
         self._rng = rng
         self._policy = policy or HookPolicy()
+        self._note = note
         self._waiting: dict[HookKind, HookCall] = {}
         self._bell = Bell()
         self._overtaken = asyncio.Event()
@@ -112,11 +123,22 @@ class Hooks:
 
     async def _run_all(self, call: HookCall) -> None:
         self._overtaken.clear()
+        if call.kind is HookKind.START:
+            await self._write_down(call.fence)
         async with asyncio.TaskGroup() as tasks:
-            for hook in self._hooks:
-                tasks.create_task(self._run_one(hook, call))
+            runs = [tasks.create_task(self._run_one(hook, call)) for hook in self._hooks]
+        if call.kind is HookKind.STOP and all(run.result() for run in runs):
+            await self._write_down(None)
 
-    async def _run_one(self, hook: Hook, call: HookCall) -> None:
+    async def _write_down(self, fence: int | None) -> None:
+        """Who leads must act; after a crash a stop too few or too many is the lesser evil."""
+        try:
+            await self._note(fence)
+        except HeadwaterError as error:
+            log.warning("it is not on disk which start hook has begun: %s", error)
+
+    async def _run_one(self, hook: Hook, call: HookCall) -> bool:
+        """Whether it succeeded, perhaps not at once."""
         for attempt in range(self._policy.attempts_max):
             try:
                 await hook(call)
@@ -124,10 +146,11 @@ class Hooks:
                 log.warning("the %s hook of term %d: %s", call.kind, call.term, error)
                 trouble = str(error)
             else:
-                return
+                return True
             if await self._is_given_up(call, attempt):
                 break
         self._tell(Tell(HOOK_FAILED, {**call.facts(), "error": trouble, "attempts": attempt + 1}))
+        return False
 
     async def _is_given_up(self, call: HookCall, attempt: int) -> bool:
         """Wait for the next attempt; true when there is none, or this hub leads no longer."""

@@ -13,7 +13,7 @@ from hub.lead.calls import HandOver, LeadCalls, NewMembers
 from hub.lead.doors import PATH, Answering, for_admitted, lead_route, no_vote
 from hub.lead.fence import LeaderLease
 from hub.lead.hook_runs import command_hook, web_hook
-from hub.lead.hooks import Hook, Hooks
+from hub.lead.hooks import Hook, Hooks, Note
 from hub.lead.leader import QuorumLeader
 from hub.lead.messages import MESSAGE_BYTES_MAX
 from hub.lead.mode import Mode
@@ -22,11 +22,11 @@ from hub.lead.states import states_of
 from hub.lead.static import StaticLeadership
 from hub.lead.static_leader import StaticLeader
 from hub.lead.voice import LeadVoice
-from hub.lead.voting import difference, first_ballot, last_own_term
+from hub.lead.voting import difference, first_ballot
 from hub.params import Nothing, read
 from hub.peering.sections import Section
 from hub.rpc import Handler, Method
-from hub.store.lead_table import load_ballot, save_ballot
+from hub.store.lead_table import fence_begun, load_ballot, note_fence, save_ballot
 from hub.web.routes import RouteSpec
 from shared.errors import SettingsError, Unreachable
 
@@ -49,10 +49,10 @@ class LeadPart:
         hooks: Hooks,
         stopping: asyncio.Event,
         check_admitted: Callable[[str], None],
-        term_before: int,
+        left_behind: int | None,
     ) -> None:
         self.leadership, self.mode = leadership, mode
-        self._term_before = term_before  # What this hub may have begun in an earlier life.
+        self._left_behind = left_behind  # What an earlier life began and did not end.
         self._voice, self._hooks, self._stopping = voice, hooks, stopping
         clock = asyncio.get_running_loop().time
         self.lease = LeaderLease(leadership, clock, is_exclusive=mode is Mode.QUORUM)
@@ -86,7 +86,8 @@ class LeadPart:
 
     async def run(self) -> None:
         """Take part until cancelled. A hub that stops on purpose hands over first, in bounded time."""
-        self._voice.begin(self._term_before, self.mode)
+        if self._left_behind is not None:
+            self._voice.begin(self._left_behind, self.mode)
         loops = [asyncio.create_task(self._hooks.run())]
         if self.mode is not Mode.NONE:
             loops.append(asyncio.create_task(self.leadership.run()))
@@ -129,15 +130,15 @@ def build(ground: Ground) -> LeadPart:
     voice = LeadVoice(ground.hub_id, ground.report)
     with ground.database.reading() as connection:
         ballot = first_ballot(load_ballot(connection), ground.config.lead_hubs)
+        left_behind = fence_begun(connection)
     if mode is Mode.QUORUM:
         leadership: QuorumLeader | StaticLeader = _quorum(ground, ballot, voice)
     else:
         leadership = _static(ground, ballot.term, mode, voice)
-    hooks = Hooks(_hooks(ground), voice, ground.runtime.rng)
+    hooks = Hooks(_hooks(ground), voice, ground.runtime.rng, note=_note_in(ground))
     voice.give(hooks)
     check = ground.mesh.check_admitted
-    before = last_own_term(ballot, ground.hub_id) if mode is Mode.QUORUM else ballot.term
-    part = LeadPart(leadership, mode, voice, hooks, ground.stopping, check, before)
+    part = LeadPart(leadership, mode, voice, hooks, ground.stopping, check, left_behind)
     ground.in_status["lead"] = part.describe
     return part
 
@@ -184,6 +185,13 @@ def _hooks(ground: Ground) -> list[Hook]:
     if config.hook_url:
         hooks.append(web_hook(ground.mesh.client, config.hook_url, config.hook_timeout_seconds))
     return hooks
+
+
+def _note_in(ground: Ground) -> Note:
+    async def note(fence: int | None) -> None:
+        await ground.database.write(lambda connection: note_fence(connection, fence))
+
+    return note
 
 
 def _method(work: Callable[..., Awaitable[dict[str, Any]]], kind: type[Struct]) -> Method:

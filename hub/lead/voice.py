@@ -24,7 +24,7 @@ class LeadVoice:
         self._hooks = hooks
 
     def begin(self, term: int, mode: Mode) -> None:
-        """Let the stop hook run once at the start: a crash may have left behind what a start began."""
+        """Let the stop hook of an earlier life run: a crash has left behind what a start began."""
         facts = {"term": term, "leader": "", "mode": str(mode), "reason": "this hub has started"}
         self._put(HookKind.STOP, facts, term)
 

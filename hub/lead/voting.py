@@ -9,6 +9,9 @@ from hub.lead.messages import Ask
 from hub.lead.model import Ballot, Members
 from shared.errors import Refused
 
+TRY_AGAIN = "try again in a second"
+"""The end of a refusal that time alone mends."""
+
 TERM_JUMP_MAX = 1_000_000
 """Terms go up by one; who is further ahead than years of elections would bring it, is broken."""
 
@@ -62,12 +65,7 @@ def no_successor(wanted: str, leader: str, members: Members) -> str:
     if wanted and wanted not in members.hubs:
         return f"no hub that votes is called {wanted}: they are {', '.join(members.hubs)}"
     who = f"{wanted} does not follow" if wanted else "no other hub follows"
-    return f"{who} now, so nobody could take over: try again in a second"
-
-
-def last_own_term(ballot: Ballot, hub_id: str) -> int:
-    """The latest term that this hub can have led: not that of a vote for another hub, or of none."""
-    return ballot.term if ballot.vote == hub_id else max(ballot.term - 1, 0)
+    return f"{who} now, so nobody could take over: {TRY_AGAIN}"
 
 
 def first_ballot(stored: Ballot | None, hubs: Sequence[str]) -> Ballot:

@@ -188,21 +188,12 @@ class CheckMethods:
         gists = {name: gist for name in later if (gist := self.gist(name))}
         page = list(gists)
         found = await self.query(lambda db: bars_of_nodes(db, page, scale, moment))
-        items = [
-            {
-                "node": node,
-                "state": gists[node].state,
-                "bars": [list(seconds_of(bucket.parts)) for bucket in found[node]],
-                "total": describe_parts(total(found[node])),
-            }
-            for node in page
-        ]
         return {
             "scale": scale.name,
             "step_s": scale.step_ms // 1000,
             "start": time_of(scale.first_ms(moment.now_ms)),
             "parts": ["healthy_s", "degraded_s", "offline_s", "unknown_s"],
-            "items": items,
+            "items": [_uptime_row(node, gists[node].state, found[node]) for node in page],
             "nodes": len(names),
             "cursor": later[-1] if begin + len(later) < len(names) else None,
         }
@@ -221,3 +212,12 @@ class CheckMethods:
         uptime = {"scale": scale.name, "weighed": weighed, "worst": worst}
         counted = await self.runtime.offload(partial(sums.to_wire, wanted.labels))
         return {**counted, "uptime": uptime}
+
+
+def _uptime_row(node: str, state: str, buckets: Sequence[Bucket]) -> dict[str, Any]:
+    return {
+        "node": node,
+        "state": state,
+        "bars": [list(seconds_of(bucket.parts)) for bucket in buckets],
+        "total": describe_parts(total(buckets)),
+    }

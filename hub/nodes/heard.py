@@ -5,6 +5,7 @@ the way here makes news look younger by its delay, and no clock of the peer is e
 Rules only.
 """
 
+import sys
 from array import array
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -49,8 +50,8 @@ class Slots:
         if slot is None:
             if len(self.names) >= SLOTS_MAX:
                 raise BadInput(f"more than {SLOTS_MAX} nodes are named; {node_id} is left out")
-            slot = self._slot[node_id] = len(self.names)
-            self.names.append(node_id)
+            slot = self._slot[sys.intern(node_id)] = len(self.names)
+            self.names.append(sys.intern(node_id))
         return slot
 
     def find(self, node_id: str) -> int | None:

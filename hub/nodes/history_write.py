@@ -45,7 +45,11 @@ class Observing:
     refused: int = 0
     """Changes that were not taken because too many waited for the disk; they come again."""
     _held: dict[Key, Held] = field(default_factory=dict)
+    _recalled: dict[str, Held] = field(default_factory=dict)
+    """By state what was said before this start, of many subjects each: never changed in place."""
     _early: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    _last_early: tuple[str, str] = ("", "")
+    """Shared, since most nodes are told to be well."""
     _folding: set[Key] = field(default_factory=set)
     _failing: set[Key] = field(default_factory=set)
     _pending: list[Change] = field(default_factory=list)
@@ -55,7 +59,9 @@ class Observing:
     def recall(self, states: Iterable[tuple[str, str, str]]) -> None:
         """Take in what was last said of each (node, subject, state) before this start."""
         for node, subject, state in states:
-            self._held[node, subject] = Held(state)
+            # One for all, until something is said anew of one of them.
+            held = self._recalled.get(state) or self._recalled.setdefault(state, Held(state))
+            self._held[node, subject] = held
             self._note_failing((node, subject), state)
 
     def begin(self, now: float, wall_ms: int) -> None:
@@ -85,7 +91,9 @@ class Observing:
         """A verdict about a node, or of one of its checks; repeating what was said costs nothing."""
         key = (node, subject)
         if not self.has_begun:
-            self._early[key] = (state, reason)
+            if self._last_early != (state, reason):
+                self._last_early = (state, reason)
+            self._early[key] = self._last_early
             return
         held = self._held.get(key)
         if (held.state if held else UNKNOWN) == state:
@@ -95,6 +103,8 @@ class Observing:
             return
         if held is None:
             held = self._held[key] = Held(UNKNOWN, moved_at=now)
+        elif held is self._recalled.get(held.state):
+            held = self._held[key] = Held(held.state)
         self._move(key, held, state, reason, now, wall_ms)
 
     def _move(

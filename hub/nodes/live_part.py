@@ -95,7 +95,7 @@ class LivePart:
             if self.ground.stopping.is_set():
                 await asyncio.wait([leaving])
             leaving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError):  # What ended this goes on.
                 await leaving
 
     async def close(self) -> None:
@@ -117,12 +117,14 @@ class LivePart:
     async def _save(self) -> float:
         """Write which nodes are offline; returns when to do so again."""
         unsaved = self.watch.offline.take_unsaved()
-        if unsaved:
-            try:
-                await self.ground.database.write(lambda db: offline_table.save(db, unsaved))
-            except Unavailable:
-                self.watch.offline.put_back(unsaved)
-                raise
+        if not unsaved:
+            return SAVE_SECONDS
+        try:
+            await self.ground.database.write(lambda db: offline_table.save(db, unsaved))
+        # Also when this is cancelled: what may not be on disk is to be written again.
+        except BaseException:
+            self.watch.offline.put_back(unsaved)
+            raise
         return SAVE_SECONDS
 
     async def _leave_at_the_end(self) -> None:

@@ -100,7 +100,7 @@ class LifeWatch:
         self._tell(turned, now)
         for change in turned:
             for listener in self.listeners:
-                listener(change.node_id, str(change.new), change.reason)
+                listener(change.node_id, change.new.value, change.reason)
 
     # ---- hubs
 

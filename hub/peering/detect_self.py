@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 
 from hub.peering.detect_peer import Watch
 from hub.peering.detect_values import DetectLimits, Failure, PeerState
+from shared.readers import NAME
 
 ASKED_AT_ONCE = 2
 
@@ -26,6 +27,12 @@ def reaches_nobody(watches: Collection[Watch], at: float, limits: DetectLimits) 
 def is_unheard(watches: Collection[Watch], at: float, limits: DetectLimits) -> bool:
     """Whether none of these peers has called for so long that a hub may be isolated."""
     return latest(each.heard_at for each in watches) < at - limits.isolated_seconds
+
+
+def count_peers(watches: Collection[Watch]) -> int:
+    """How many of these are hubs: an address at which nobody ever answered is none, unless nobody
+    answered anywhere yet."""
+    return sum(bool(NAME.fullmatch(each.peer)) for each in watches) or len(watches)
 
 
 def out_of_sight(

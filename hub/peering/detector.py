@@ -18,6 +18,7 @@ from hub.peering.detect_peer import Watch
 from hub.peering.detect_row import PEERS_MAX, Entry, Row, check_row, entry_of
 from hub.peering.detect_self import (
     ASKED_AT_ONCE,
+    count_peers,
     helpers,
     is_unheard,
     last_reached,
@@ -117,14 +118,15 @@ class Detector:
     def failed(self, peer: str, now: float, sent_at: float, failure: Failure) -> None:
         """A request to the peer, sent at `sent_at`, failed.
 
-        A time-out counts for nothing when we slept meanwhile, or when a later answer overtook it.
+        A time-out counts for nothing when we slept meanwhile; neither that nor a missing route counts
+        when a later answer overtook it: a wire that is back still gives up what was sent before.
         """
         at = self._listen(now)
         watch = self.watches.get(peer)
-        lost = failure is Failure.TIMEOUT
-        if lost and (
-            self.health.slept(sent_at) or (watch and watch.overtook(at - (now - sent_at)))
-        ):
+        if failure is Failure.TIMEOUT and self.health.slept(sent_at):
+            return
+        lost = failure in (Failure.TIMEOUT, Failure.UNROUTABLE)
+        if lost and watch and watch.overtook(at - (now - sent_at)):
             return
         if watch:
             watch.failed(at, failure, self.limits)
@@ -232,10 +234,10 @@ class Detector:
         overdue = not planned and is_unheard(watches, at, self.limits)
         if not self.is_isolated:
             self.isolated_since, self.is_alone_by_plan = at, planned
-            self.news.isolated(len(watches), by_plan=planned)
+            self.news.isolated(count_peers(watches), by_plan=planned)
         elif self.is_alone_by_plan and overdue:
             self.is_alone_by_plan = False
-            self.news.isolated(len(watches), by_plan=False)
+            self.news.isolated(count_peers(watches), by_plan=False)
 
     # ---- verdicts
 

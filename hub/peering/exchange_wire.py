@@ -5,11 +5,13 @@ what a hub has. *Ask* and *Answer* fetch what is missing, page by page. The rest
 A record travels as bytes, so that one that cannot be read spoils nothing around it.
 """
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from hub.peering.digests import BUCKETS, TABLE_BYTES
 from hub.peering.refusals import OtherCluster, OtherVersion
@@ -61,6 +63,10 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     dots: Annotated[list[tuple[Index, Seq]], Meta(max_length=DOTS_MAX)]
     record: Annotated[bytes, Meta(max_length=RECORD_BYTES_MAX)]
     base: Annotated[int, Meta(ge=-1, le=SEQ_MAX)] = -1
+
+    def __post_init__(self) -> None:
+        # The name of a node is in many tables: one text for all of them.
+        force_setattr(self, "node", sys.intern(self.node))
 
 
 Items = Annotated[list[Item], Meta(max_length=RECORDS_MAX)]

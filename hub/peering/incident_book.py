@@ -261,6 +261,10 @@ class IncidentBook:
         self._unsaved = set()
         return unsaved
 
+    def put_back(self, keys: Iterable[Key]) -> None:
+        """These could not be written down: they are taken again, as they are by then."""
+        self._unsaved.update(keys)
+
 
 def newer(mine: Sight | None, theirs: Sight) -> bool:
     """Whether a sight tells more than the one held."""

@@ -183,7 +183,10 @@ class _Look:
 
     def isolated_hubs(self) -> Iterable[Finding]:
         for hub, row in sorted(self.fresh.items()):
-            if row.isolated:
+            if row.isolated and self.expected == [hub]:
+                words = f"{hub} is alone by plan: all others were stopped in order"
+                yield Finding("alone_hub", "info", (hub,), words)
+            elif row.isolated:
                 words = f"{hub} reaches no other hub: what it says of others counts for nothing"
                 yield Finding("isolated_hub", "error", (hub,), words, _of_row(row))
 

@@ -92,11 +92,13 @@ class NodeDigest:
         self._set(node_id, 0)
 
     def _set(self, node_id: str, value: int) -> None:
-        held = self._hashes.pop(node_id, 0)
-        if value:
-            self._hashes[node_id] = value
+        held = self._hashes.get(node_id, 0)
         if held == value:
             return
+        if value:
+            self._hashes[node_id] = value
+        else:
+            del self._hashes[node_id]
         bucket = bucket_of(node_id)
         self.buckets[bucket] ^= _in_bucket(held) ^ _in_bucket(value)
         if not held:

@@ -1,6 +1,7 @@
 """Views, islands and incidents as a part of a hub: the sections, the door for peers, the methods."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,10 @@ from hub.rpc import Handler, Method
 from hub.store.incident_table import load_sights, save_sights
 from hub.web.routes import RouteSpec
 from shared import jsonrpc
-from shared.errors import RpcError, TooLarge, Unreachable
+from shared.errors import RpcError, TooLarge, Unavailable, Unreachable
 from shared.tasks import repeat
+
+log = logging.getLogger(__name__)
 
 PATH = "/peer/views"
 ASK_SECONDS = 5.0
@@ -94,11 +97,15 @@ class ViewPart:
         rng = self.ground.runtime.rng
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.watch.load_records())
-            tasks.create_task(repeat("looking at islands", self.watch.look, rng))
+            tasks.create_task(repeat("looking at islands", self.watch.look_and_wait, rng))
             tasks.create_task(self.watch.fetch.run(self.incidents, self.watch.write_down))
 
     async def close(self) -> None:
-        """Nothing is held: each round writes down what it saw."""
+        """Write down what is not on disk yet."""
+        try:
+            await self.watch.write_down()
+        except Unavailable as error:  # Other hubs tell of the split as they saw it.
+            log.warning("what was seen of a split is not saved: %s", error)
 
     async def door(self, request: Request) -> Response:
         """Answer what a peer asks of views and incidents; answers as JSON-RPC does."""

@@ -32,13 +32,23 @@ class HubBelief(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ViewSection(msgspec.Struct, frozen=True):
-    """The view of one hub. `root` stands for all buckets; `buckets` are base64."""
+    """The view of one hub. `root` stands for all buckets; `buckets` are base64.
+
+    `number` grows with each section of a life; 0 is said by older releases, which do not count.
+    """
 
     hubs: Annotated[dict[Name, HubBelief], Meta(max_length=HUBS_MAX)]
     root: Annotated[str, Meta(min_length=16, max_length=16)]
     nodes: Count = 0
     states: Annotated[dict[Word, Count], Meta(max_length=STATES_MAX)] = {}
     buckets: Annotated[str, Meta(max_length=2 * BUCKETS * SHORT_BYTES)] = ""
+    number: Count = 0
+
+    def is_older(self, other: "ViewSection", hub: str) -> bool:
+        """Whether this hub said something else, `other`, later in the same life."""
+        mine, theirs = self.hubs.get(hub), other.hubs.get(hub)
+        same_life = mine is not None and theirs is not None and mine.instance == theirs.instance
+        return same_life and 0 < self.number <= other.number
 
 
 _decoder = msgspec.json.Decoder(ViewSection)

@@ -21,7 +21,7 @@ from hub.peering.islands import IslandBook, Rows
 from hub.peering.probe_wire import failure_of
 from hub.peering.sight_fetch import SightFetch
 from hub.peering.view_section import HUBS_MAX, HubBelief, ViewSection, read_view
-from hub.peering.views import ViewBook
+from hub.peering.views import NO_BELIEF, ViewBook
 from hub.peering.witness import Witness
 from hub.peers import Peer
 from hub.registry import Registry
@@ -29,14 +29,19 @@ from shared.conf import Entry
 from shared.errors import HeadwaterError
 from shared.merge import NodeRecord
 from shared.runtime import Runtime
+from shared.tasks import Bell
 
 ROUND_SECONDS = 1.0
+VOUCHED_SECONDS = 5.0
+"""Who reaches us speaks each second."""
+
 LOADED_TOGETHER = 500
 """Records that are taken in after the start between two looks at messages: some milliseconds."""
 
 ALIVE, LEAVING = "alive", "leaving"
 
 Event = tuple[str, Mapping[str, Any]]
+Beliefs = Mapping[str, HubBelief]
 Save = Callable[[Mapping[Key, Sight | None]], Awaitable[None]]
 """Writes sights down; raises Unavailable."""
 
@@ -65,7 +70,10 @@ class ViewWatch(Witness):
     """The life in which each hub last spoke."""
     _gone: set[str] = field(default_factory=set)
     """Hubs whose machines said last that nobody listens there."""
-    _unsaved: dict[Key, Sight | None] = field(default_factory=dict)
+    _vouched_at: dict[str, float] = field(default_factory=dict)
+    """Since when hubs say that one lives which has said nothing here since it went away."""
+    _bell: Bell = field(default_factory=Bell)
+    """Rung when a hub reaches others than before, while hubs are apart."""
 
     def __post_init__(self) -> None:
         self.views, self.islands = ViewBook(self.hub_id), IslandBook(self.hub_id)
@@ -152,7 +160,9 @@ class ViewWatch(Witness):
         """Hear the view of a peer; raises BadInput."""
         section = read_view(body)
         if self.is_loaded and from_hub != self.hub_id:
+            before = self.views.hubs_of(from_hub)
             self._tell(self.views.take(section, from_hub, now))
+            self._look_soon(before, self.views.hubs_of(from_hub))
 
     def sights_for(self, peer: str) -> IncidentSection:
         """What to tell a peer of the sights that this hub holds."""
@@ -164,9 +174,20 @@ class ViewWatch(Witness):
         if from_hub != self.hub_id:
             self.fetch.want(from_hub, self.talk.take(section, from_hub), self.runtime.wall_ms())
 
+    def _look_soon(self, before: Beliefs, after: Beliefs) -> None:
+        """People are not to wait for a round to hear that hubs are together again."""
+        if self.islands.apart is not None and before != after:
+            self._bell.ring()
+
     # ---- once a second
 
-    async def look(self) -> float:
+    async def look_and_wait(self) -> float:
+        """One round, and the time until the next one."""
+        await self.look()
+        await self._bell.wait(ROUND_SECONDS)
+        return 0.0
+
+    async def look(self) -> None:
         """One round: compare, see, write down, tell."""
         now, wall_ms = self._now, self.runtime.wall_ms()
         self._believe()
@@ -178,7 +199,6 @@ class ViewWatch(Witness):
         self._tell(self.islands.see(self._rows(), named, now, wall_ms, held, self._gone, lives))
         self._tell(self.incidents.round(self.islands, self._around()))
         await self.write_down()
-        return ROUND_SECONDS
 
     def _named(self) -> list[Peer]:
         return [peer for peer in self.mesh.peers.by_url.values() if peer.hub_id][:HUBS_MAX]
@@ -191,7 +211,9 @@ class ViewWatch(Witness):
             life = "" if peer.hub_id in self._gone else self._lives_heard.get(peer.hub_id, "")
             beliefs[peer.hub_id] = HubBelief(state, life)
         counts = {str(s): n for s, n in self.registry.life.book.counts().items() if n}
+        before = self.views.hubs
         self.views.believe(beliefs, counts)
+        self._look_soon(before, beliefs)
 
     def _rows(self) -> Rows:
         """Whom each hub reaches: this one as it is now, the others as they said last."""
@@ -199,11 +221,31 @@ class ViewWatch(Witness):
             peer.hub_id: peer.verdict == ALIVE and peer.hub_id not in self._gone
             for peer in self._named()
         }
+        peers = self.views.peers
+        outdated = {hub for hub, peer in peers.items() if self._is_outdated(hub, peer.heard_at)}
         theirs = {
-            hub: {name: belief.state == ALIVE for name, belief in peer.section.hubs.items()}
-            for hub, peer in self.views.peers.items()
+            hub: {
+                name: belief.state == ALIVE
+                for name, belief in peer.section.hubs.items()
+                # Of each other those that went away together may be right still.
+                if hub not in outdated or name in outdated
+            }
+            for hub, peer in peers.items()
         }
         return {**theirs, self.hub_id: mine}
+
+    def _is_outdated(self, hub: str, heard_at: float) -> bool:
+        """Whether a hub has said nothing since it went away: its next word may say that it reaches nobody.
+
+        Where for some seconds only others have reached it, its last word is all there will be.
+        """
+        missed, now = self.islands.away.get(hub), self._now
+        is_old = missed is not None and heard_at < missed.since
+        said = self.views.fresh(now) if is_old else {}
+        if not any(held.get(hub, NO_BELIEF).state == ALIVE for held in said.values()):
+            self._vouched_at.pop(hub, None)
+            return is_old
+        return now - self._vouched_at.setdefault(hub, now) < VOUCHED_SECONDS
 
     def _lives(self) -> dict[str, str]:
         """The lives of the hubs that are there, also of those that only another hub reaches."""
@@ -233,14 +275,14 @@ class ViewWatch(Witness):
 
     async def write_down(self) -> None:
         """Write down what is new of sights; raises Unavailable, and tries it again with the next round."""
-        self._unsaved.update(self.incidents.take_unsaved())
-        if not self._unsaved:
+        unsaved = self.incidents.take_unsaved()
+        if not unsaved:
             return
-        writing, self._unsaved = self._unsaved, {}
         try:
-            await self.save(writing)
-        except HeadwaterError:
-            self._unsaved = {**writing, **self._unsaved}
+            await self.save(unsaved)
+        # Also when this is cancelled: what may not be on disk is to be written again.
+        except BaseException:
+            self.incidents.put_back(unsaved)
             raise
 
     def _tell(self, events: Iterable[Event]) -> None:

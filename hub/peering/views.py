@@ -109,10 +109,17 @@ class ViewBook:
     peers: dict[str, PeerView] = field(default_factory=dict)
     _hubs_differ: dict[str, Difference] = field(default_factory=dict)
     _hubs_told: set[str] = field(default_factory=set)
+    _said: int = 0
+    """How many sections this life has told."""
 
     def believe(self, hubs: Mapping[str, HubBelief], states: Mapping[str, int]) -> None:
         """Note what this hub believes now of hubs (itself among them), and how many nodes are how."""
         self.hubs, self.states = dict(hubs), dict(states)
+
+    def hubs_of(self, hub: str) -> Mapping[str, HubBelief]:
+        """What a peer said last that it believes of hubs; nothing before it spoke."""
+        peer = self.peers.get(hub)
+        return peer.section.hubs if peer else {}
 
     def of_mine(self, to_hub: str) -> ViewSection:
         """What to tell a peer; the buckets only when its last word differed."""
@@ -120,12 +127,18 @@ class ViewBook:
         buckets = ""
         if peer is not None and peer.section.root != root:
             buckets = base64.b64encode(self.digest.short()).decode()
-        return ViewSection(self.hubs, root, len(self.digest), self.states, buckets)
+        self._said += 1
+        return ViewSection(self.hubs, root, len(self.digest), self.states, buckets, self._said)
 
     def take(self, section: ViewSection, from_hub: str, now: float) -> list[Event]:
-        """Take in what a peer says; raises BadInput when its buckets cannot be read."""
+        """Take in what a peer says; raises BadInput when its buckets cannot be read.
+
+        What it said earlier than what is known is left out: a cut wire gives back old messages.
+        """
         theirs = short_buckets(section)
         peer = self.peers.get(from_hub)
+        if peer is not None and section.is_older(peer.section, from_hub):
+            return []
         if peer is None:
             if len(self.peers) >= HUBS_MAX:
                 return []

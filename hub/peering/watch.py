@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 PROBE_PATH = "/peer/probe"
 SECTION = "reach"
+SILENT = ("avoid", "dead")
 
 
 @dataclass(slots=True)
@@ -81,10 +82,16 @@ class Watcher(Witness):
                 case Tell(name, facts):
                     self.report(name, facts)
         for url, peer in self.mesh.peers.by_url.items():
-            peer.verdict = self.detector.state(self._names[url]).value
-            peer.hangs = self._names[url] in self._hanging
+            self._judge(peer, self._names[url])
         self.mesh.peers.is_isolated = self.detector.is_isolated
         self.counters["peer_deaths"] = self.detector.news.deaths
+
+    def _judge(self, peer: Peer, name: str) -> None:
+        """Write a verdict where all others read it."""
+        before, peer.verdict = peer.verdict, self.detector.state(name).value
+        peer.hangs = name in self._hanging
+        if before in SILENT and peer.is_alive:
+            self.mesh.welcome(peer)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None  # Only `run` has the detector tick.

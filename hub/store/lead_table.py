@@ -1,4 +1,5 @@
-"""What a hub keeps about leadership: its ballot, and the highest fence of each protected thing.
+"""What a hub keeps about leadership: its ballot, the highest fence of each protected thing, and the
+fence of a start hook whose stop has not ended.
 
 Each function runs inside a transaction of the caller, on a connection with synchronous = FULL.
 """
@@ -75,3 +76,20 @@ def highest_fence(connection: sqlite3.Connection, name: str) -> int:
     """The newest fence that has written to `name`, 0 when none has."""
     row = connection.execute("SELECT fence FROM lead_fence WHERE name = ?", (name,)).fetchone()
     return int(row[0]) if row else 0
+
+
+_BEGUN = "lead_begun"
+
+
+def note_fence(connection: sqlite3.Connection, fence: int | None) -> None:
+    """Write down with which fence a start hook has begun; None once its stop has ended."""
+    if fence is None:
+        connection.execute("DELETE FROM meta WHERE key = ?", (_BEGUN,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BEGUN, fence))
+
+
+def fence_begun(connection: sqlite3.Connection) -> int | None:
+    """The fence of a start hook whose stop has not ended; None when this hub left nothing behind."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (_BEGUN,)).fetchone()
+    return int(row[0]) if row else None

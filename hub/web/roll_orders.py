@@ -1,8 +1,7 @@
 """The forms about what people want of nodes: register, let back, remove, role, labels, work."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -17,6 +16,10 @@ from shared.errors import RpcError
 
 WHO = "an operator on a page"
 
+Handler = Callable[[Request], Awaitable[Response]]
+Order = Callable[[str, Form], Awaitable[None]]
+"""What is done about a node by a form; raises RpcError."""
+
 
 @dataclass(frozen=True, slots=True)
 class RollOrders:
@@ -26,13 +29,14 @@ class RollOrders:
 
     def routes(self) -> list[RouteSpec]:
         """Where they are sent."""
-        return [
-            RouteSpec("/nodes/register", ("POST",), "admin", self.register),
-            RouteSpec("/nodes/{node}/remove", ("POST",), "admin", self.remove),
-            RouteSpec("/nodes/{node}/role", ("POST",), "admin", self.set_role),
-            RouteSpec("/nodes/{node}/labels", ("POST",), "admin", self.label),
-            RouteSpec("/nodes/{node}/work", ("POST",), "admin", self.give_work),
-        ]
+        doors = {
+            "/nodes/register": self.register,
+            "/nodes/{node}/remove": self._order(self._remove, "/nodes/removed"),
+            "/nodes/{node}/role": self._order(self._set_role),
+            "/nodes/{node}/labels": self._order(self._label),
+            "/nodes/{node}/work": self._order(self._give_work),
+        }
+        return [RouteSpec(path, ("POST",), "admin", door) for path, door in doors.items()]
 
     async def register(self, request: Request) -> Response:
         """POST /nodes/register: expect a node, or let a removed one back."""
@@ -47,57 +51,44 @@ class RollOrders:
             return await self.desk.show(REMOVED, asked, request, problem, wish)
         return RedirectResponse(f"/nodes/{quote(node)}", 303)
 
-    async def remove(self, request: Request) -> Response:
-        """POST /nodes/{node}/remove: take a node out of the fleet."""
-        form = await read_own_form(request, self.desk.context)
-        node = request.path_params["node"]
-        try:
-            if form.one("confirm") != node:
-                text = f"To remove {node}, type its name: nothing was removed."
-                raise RpcError("invalid_params", text)
-            force = form.one("force") == "1"
-            params = {"node": node, "why": form.one("why"), "who": WHO, "force": force}
-            await self.desk.call("node.remove", params)
-        except RpcError as error:
-            return await self._back(node, request, error)
-        return RedirectResponse("/nodes/removed", 303)
+    def _order(self, order: Order, then: str = "") -> Handler:
+        """A door for a form about one node; afterwards the node is shown, or `then`."""
 
-    async def set_role(self, request: Request) -> Response:
-        """POST /nodes/{node}/role: give a node a role, or none."""
-        form = await read_own_form(request, self.desk.context)
-        node = request.path_params["node"]
-        try:
-            await self.desk.call("node.setRole", {"node": node, "role": form.one("role")})
-        except RpcError as error:
-            return await self._back(node, request, error)
-        return RedirectResponse(f"/nodes/{quote(node)}", 303)
+        async def take(request: Request) -> Response:
+            form = await read_own_form(request, self.desk.context)
+            node = request.path_params["node"]
+            path = f"/nodes/{quote(node)}"
+            try:
+                await order(node, form)
+            except RpcError as error:
+                asked = asked_at(path, {"node": node})
+                return await self.desk.show(NODE, asked, request, Problem(error))
+            return RedirectResponse(then or path, 303)
 
-    async def label(self, request: Request) -> Response:
-        """POST /nodes/{node}/labels: give a node one label, or take one away; the others stay."""
-        form = await read_own_form(request, self.desk.context)
-        node = request.path_params["node"]
-        try:
-            held = (await self.desk.call("node.get", {"node": node})).get("labels") or {}
-            labels = _relabelled(held, form)
-            await self.desk.call("node.label", {"node": node, "labels": labels})
-        except RpcError as error:
-            return await self._back(node, request, error)
-        return RedirectResponse(f"/nodes/{quote(node)}", 303)
+        return take
 
-    async def give_work(self, request: Request) -> Response:
-        """POST /nodes/{node}/work: give a node no new work, or new work again."""
-        form = await read_own_form(request, self.desk.context)
-        node = request.path_params["node"]
+    async def _remove(self, node: str, form: Form) -> None:
+        """Take a node out of the fleet."""
+        if form.one("confirm") != node:
+            text = f"To remove {node}, type its name: nothing was removed."
+            raise RpcError("invalid_params", text)
+        force = form.one("force") == "1"
+        params = {"node": node, "why": form.one("why"), "who": WHO, "force": force}
+        await self.desk.call("node.remove", params)
+
+    async def _set_role(self, node: str, form: Form) -> None:
+        """Give a node a role, or none."""
+        await self.desk.call("node.setRole", {"node": node, "role": form.one("role")})
+
+    async def _label(self, node: str, form: Form) -> None:
+        """Give a node one label, or take one away; the others stay."""
+        held = (await self.desk.call("node.get", {"node": node})).get("labels") or {}
+        await self.desk.call("node.label", {"node": node, "labels": _relabelled(held, form)})
+
+    async def _give_work(self, node: str, form: Form) -> None:
+        """Give a node no new work, or new work again."""
         method = "node.undrain" if form.one("wanted") == "1" else "node.drain"
-        try:
-            await self.desk.call(method, {"node": node})
-        except RpcError as error:
-            return await self._back(node, request, error)
-        return RedirectResponse(f"/nodes/{quote(node)}", 303)
-
-    async def _back(self, node: str, request: Request, error: RpcError) -> Response:
-        asked: Any = asked_at(f"/nodes/{quote(node)}", {"node": node})
-        return await self.desk.show(NODE, asked, request, Problem(error))
+        await self.desk.call(method, {"node": node})
 
 
 def _relabelled(held: Mapping[str, str], form: Form) -> dict[str, str]:

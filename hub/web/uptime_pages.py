@@ -4,8 +4,10 @@ A bar says how bad a time was by its height as well as by its colour, so that ne
 colours nor a colour screen are needed; every bar and every strip says in words what it shows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from hub.query.times import NS_PER_S, format_time, parse_time
@@ -14,7 +16,9 @@ from hub.web.formats import age
 from hub.web.page import Answer, Answers, Call, Page
 
 HEIGHT = 36
-GAP_SHARE = 0.18
+BAR_WIDTH = 10  # In units of the drawing, which is as wide as there is room.
+GAP = 1.8
+THICK = BAR_WIDTH - GAP
 PIECE_HEIGHT_MIN = 3.0  # A minute of trouble in a day must be seen.
 HEIGHTS: Mapping[str, float] = {"offline": 36, "degraded": 30, "healthy": 24, "unknown": 8}
 KINDS = ("healthy", "degraded", "offline", "unknown")
@@ -34,25 +38,52 @@ class UptimePiece:
 
 @dataclass(frozen=True, slots=True)
 class UptimeBar:
-    """One bar: its place in percent, and what it says."""
+    """One bar: how it looks, and what it says."""
 
-    left: float
-    width: float
     pieces: tuple[UptimePiece, ...]
     health: str
-    start: str
     told: str
-    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UptimeRun:
+    """Bars side by side that say the same: the number of the first, how many, and their words."""
+
+    first: int
+    bars: int
+    told: str
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The bars of one node, oldest first. `told` is all of them in one sentence."""
+    """The bars of one node, oldest first. `told` is all of them in one sentence.
+
+    It is drawn as one path for each kind, and one place to point at for each run: a page has
+    thousands of bars, and is drawn while a hub has other things to do.
+    """
 
     node: str
     bars: tuple[UptimeBar, ...]
+    runs: tuple[UptimeRun, ...]
     told: str
     height: int = HEIGHT
+    bar_width: int = BAR_WIDTH
+
+    @property
+    def width(self) -> int:
+        """Of the drawing, in its own units."""
+        return len(self.bars) * self.bar_width
+
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """What is drawn of each kind, as the path of an SVG."""
+        drawn: dict[str, list[str]] = {}
+        for number, bar in enumerate(self.bars):
+            left = number * self.bar_width + GAP / 2
+            for piece in bar.pieces:
+                sides = f"M{left:g} {piece.top:g}h{THICK:g}v{piece.height:g}h-{THICK:g}z"
+                drawn.setdefault(piece.kind, []).append(sides)
+        return {kind: "".join(parts) for kind, parts in drawn.items()}
 
     @property
     def troubles(self) -> tuple[UptimeBar, ...]:
@@ -65,25 +96,60 @@ def strip_of(
     node: str, start: str, step_s: float, all_seconds: Sequence[Sequence[float]], total: Any
 ) -> Strip:
     """The bars of buckets of `step_s` seconds from a time on; each has its seconds by kind."""
-    start_ns, width = parse_time(start, 0, "start"), 100 / max(len(all_seconds), 1)
+    times = _times(start, step_s, len(all_seconds))
+    looks = [_look(tuple(seconds)) for seconds in all_seconds]
     bars = tuple(
-        _bar(index * width, width, start_ns + round(index * step_s * NS_PER_S), step_s, seconds)
-        for index, seconds in enumerate(all_seconds)
+        UptimeBar(look.pieces, look.health, _told(times, number, 1, look.words))
+        for number, look in enumerate(looks)
     )
-    return Strip(node, bars, _told_strip(node, bars, total))
+    return Strip(node, bars, tuple(_runs(looks, times)), _told_strip(node, bars, total))
 
 
-def _bar(
-    left: float, width: float, start_ns: int, step_s: float, seconds: Sequence[float]
-) -> UptimeBar:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What follows from the seconds of a bar, whenever it was. `kind` when it has one only."""
+
+    pieces: tuple[UptimePiece, ...]
+    health: str
+    words: str
+    seconds: float
+    kind: str | None
+
+
+@lru_cache(maxsize=1024)  # Most bars of most nodes are healthy throughout.
+def _look(seconds: tuple[float, ...]) -> _Look:
     of_kind = dict(zip(KINDS, seconds, strict=True))
-    health = next((kind for kind in FROM_THE_GROUND if of_kind[kind]), "unknown")
-    start, end = format_time(start_ns), format_time(start_ns + round(step_s * NS_PER_S))
+    kinds = [kind for kind in FROM_THE_GROUND if of_kind[kind]]
+    health = kinds[0] if kinds else "unknown"
     words = ", ".join(f"{kind} {age(of_kind[kind])}" for kind in KINDS if of_kind[kind])
-    until = end[11:16] if step_s < 86_400 else "a day later"
-    told = f"{start[:16].replace('T', ' ')} to {until} UTC: {words or 'still to come'}"
-    place = round(left + width * GAP_SHARE / 2, 3), round(width * (1 - GAP_SHARE), 3)
-    return UptimeBar(*place, _pieces(of_kind, health), health, start, told, tuple(seconds))
+    kind = health if len(kinds) == 1 else None
+    return _Look(_pieces(of_kind, health), health, words or "still to come", sum(seconds), kind)
+
+
+@lru_cache(maxsize=8)  # All nodes of a page have the same.
+def _times(start: str, step_s: float, bars: int) -> tuple[str, ...]:
+    """When each bar begins, and when the last one ends, to the minute."""
+    start_ns = parse_time(start, 0, "start")
+    moments = (start_ns + round(number * step_s * NS_PER_S) for number in range(bars + 1))
+    return tuple(format_time(moment)[:16].replace("T", " ") for moment in moments)
+
+
+def _runs(looks: Sequence[_Look], times: Sequence[str]) -> Iterator[UptimeRun]:
+    """Neighbours of one and the same kind together, all others alone."""
+    numbers = range(len(looks))
+    for _, found in groupby(numbers, lambda number: looks[number].kind or number):
+        members = list(found)
+        first, words = members[0], looks[members[0]].words
+        if len(members) > 1:
+            seconds = sum(looks[number].seconds for number in members)
+            words = f"{looks[first].kind} {age(seconds)}"
+        yield UptimeRun(first, len(members), _told(times, first, len(members), words))
+
+
+def _told(times: Sequence[str], first: int, bars: int, words: str) -> str:
+    start, end = times[first], times[first + bars]
+    until = end.removeprefix(start[:11])
+    return f"{start} to {until} UTC: {words}"
 
 
 def _pieces(of_kind: Mapping[str, float], health: str) -> tuple[UptimePiece, ...]:

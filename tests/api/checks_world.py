@@ -12,7 +12,7 @@ import pytest
 from hub.nodes.check_part import CheckPart
 from hub.nodes.check_rules import runner_of
 from tests.api.conftest import World
-from tests.api.liveness_world import T
+from tests.api.liveness_world import T, beating, see
 from tests.api.mesh_world import NAMES, Network, config_of, opened, running, until
 from tests.api.watch_world import quick_watch
 
@@ -159,6 +159,20 @@ def http(port: int) -> dict[str, Any]:
     """A check of a page."""
     target = f"127.0.0.1:{port}/health?token=secret"
     return {"name": "web", "kind": "http", "target": target, "interval_s": 86_400, "text": "ok"}
+
+
+@asynccontextmanager
+async def checked(hubs: Hubs, state: str) -> AsyncIterator[None]:
+    """An edge that beats, with a port whose check is in this state and told so by all hubs."""
+    async with listening() as target, beating(both(hubs)[0], "edge-1"):
+        await see(both(hubs), "online")
+        await beat_all(hubs)
+        await set_checks(hubs, tcp(target.port))
+        if state == "failed":
+            await target.close()
+        await check(hubs)
+        await until_all_tell(hubs, {runner(hubs, "port"): [state]}, "port")
+        yield
 
 
 async def check(hubs: Hubs) -> list[dict[str, str]]:

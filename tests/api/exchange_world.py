@@ -1,7 +1,7 @@
 """Hubs of this process that share the records of nodes, and what is asked of them."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hub.peering.talk import Talk
 from hub.peering.talk_part import TalkPart
 from shared.merge import to_bytes
 from tests.api.conftest import World
-from tests.api.mesh_world import NAMES, Network, config_of, opened, part_in, until
+from tests.api.mesh_world import NAMES, Network, config_of, opened, part_in, running, until
 
 
 @dataclass(kw_only=True)
@@ -65,6 +65,20 @@ async def until_met(*worlds: World) -> None:
     """Each hub has heard of all others what they have."""
     others = len(worlds) - 1
     await until(lambda: all(len(talk_of(each).exchange.peers) >= others for each in worlds))
+
+
+@asynccontextmanager
+async def meeting(*worlds: World) -> AsyncIterator[None]:
+    """The loops of some hubs, once each has heard of all others what they have."""
+    async with running(*worlds):
+        await until_met(*worlds)
+        yield
+
+
+async def spread(node: str, heard_by: World, *worlds: World) -> None:
+    """Have a node beat to one of the hubs, and wait until all of them know it."""
+    await heard_by.beat(node)
+    await until(lambda: agree(*worlds) and node in known_to(heard_by))
 
 
 def nothing_was_wrong(*worlds: World) -> bool:

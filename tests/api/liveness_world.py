@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -75,7 +75,7 @@ async def node(world: World, node_id: str = "edge-1") -> dict[str, Any]:
     return found
 
 
-async def see(worlds: list[World], state: str, node_id: str = "edge-1") -> None:
+async def see(worlds: Sequence[World], state: str, node_id: str = "edge-1") -> None:
     """Wait until all these hubs say so."""
     await until(lambda: all(w.hub.registry.state(node_id) == state for w in worlds))
 

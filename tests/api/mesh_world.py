@@ -66,6 +66,12 @@ class Network:
     """Paths on which nothing arrives."""
     posts: list[tuple[str, str, str]] = field(default_factory=list)
     """From, to and path of every message that has arrived."""
+    losses: set[tuple[str, str, str]] = field(default_factory=set)
+    """The same of messages that were lost."""
+
+    def cut_off(self, name: str) -> None:
+        """Lose everything between this hub and all others."""
+        self.cut |= {frozenset((name, other)) for other in NAMES if other != name}
 
     def wire(self, name: str) -> "NetWire":
         """What this hub posts with."""
@@ -88,6 +94,7 @@ class NetWire(Wire):
         if pair in net.unroutable or self.name in net.down:
             raise Unreachable(url, "no way there", sent=False, kind="unroutable")
         if pair in net.cut or path in net.lost:
+            net.losses.add((self.name, to, path))
             raise Unreachable(url, "it is lost", sent=True)
         if to in net.down:
             raise Unreachable(url, "connection refused", sent=False, kind="refused")

@@ -10,6 +10,7 @@ import pytest
 from hub.peering.exchange_wire import MESSAGE_BYTES_MAX
 from shared.serve import bind, server
 from tests.api.conftest import CLUSTER_KEY, World
+from tests.api.mesh_world import until
 
 PIECE = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
 PIECES_MAX = 4 * MESSAGE_BYTES_MAX // 0x10000
@@ -85,6 +86,17 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     assert b"the body did not come within" in told
     writer.close()
     assert served.world.counted("answers_408") == 1
+    await served.world.still_works()
+
+
+async def test_a_hub_that_dies_amid_its_body_is_not_refused(served: Served) -> None:
+    """Nobody is told of bad words: what came was fine, and the rest of it never did."""
+    _, writer = await served.ask("/peer/nodes")
+    writer.write(b"1\r\nx\r\n")
+    await writer.drain()
+    writer.close()
+    await until(lambda: served.world.counted("answers_400") == 1)
+    assert served.world.counted("peer_messages_refused") == 0
     await served.world.still_works()
 
 

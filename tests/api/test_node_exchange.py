@@ -1,6 +1,7 @@
 """Three hubs share the records of nodes: pushed at once, fetched when missed, also by way of a third."""
 
 import asyncio
+from itertools import permutations
 from typing import Any
 
 from hub.peering.exchange_take import merge_in
@@ -11,12 +12,13 @@ from tests.api.exchange_world import (
     Net,
     agree,
     known_to,
+    meeting,
     net,
     nothing_was_wrong,
+    spread,
     three,
-    until_met,
 )
-from tests.api.mesh_world import running, until
+from tests.api.mesh_world import NAMES, running, until
 
 __all__ = ["net", "three"]
 
@@ -25,8 +27,7 @@ async def test_what_one_hub_hears_and_is_told_is_pushed_to_all(
     net: Net, three: list[World]
 ) -> None:
     one, two, _ = three
-    async with running(*three):
-        await until_met(*three)
+    async with meeting(*three):
         await one.beat("edge-1")
         await two.call("node.list")
         await until(lambda: all("edge-1" in known_to(each) for each in three))
@@ -51,8 +52,7 @@ async def test_most_beats_change_no_record_and_the_newest_is_shown_where_it_was_
     def told() -> int:
         return sum(world.hub.registry.replica.seq for world in three)
 
-    async with running(*three):
-        await until_met(*three)
+    async with meeting(*three):
         for world in three:
             await world.beat("edge-1", beat=1)
         await until(lambda: not any(each.hub.registry.is_missed("edge-1") for each in three))
@@ -69,7 +69,9 @@ async def test_most_beats_change_no_record_and_the_newest_is_shown_where_it_was_
             "hub-1",
         )
         await one.beat("edge-1", incarnation=2, beat=1)
-        await until(lambda: two.hub.registry.newest("edge-1") != two.hub.registry.fresh["edge-1"])
+        await until(
+            lambda: two.hub.registry.newest("edge-1") != two.hub.registry.fresh.get("edge-1")
+        )
         assert (await two.call("node.get", node="edge-1"))["incarnation"] == 2
 
 
@@ -78,8 +80,7 @@ async def test_a_node_that_a_peer_does_not_hear_is_told_of_with_every_beat(
 ) -> None:
     one, two, _ = three
     one.hub.registry.is_missed = lambda node: node == "edge-1"
-    async with running(*three):
-        await until_met(*three)
+    async with meeting(*three):
         for number in range(1, 4):
             await one.beat("edge-1", beat=number)
             await until(lambda number=number: _beat_at(two, "edge-1") == number)  # type: ignore[misc]
@@ -104,12 +105,12 @@ async def test_changes_find_their_way_around_a_link_that_is_cut(
 
 
 async def test_what_was_lost_on_its_way_is_asked_for(net: Net, three: list[World]) -> None:
-    async with running(*three):
-        await until_met(*three)
+    async with meeting(*three):
         net.lost.add("peer/nodes")
         for number in range(20):
             await three[number % 3].beat(f"edge-{number}")
-        await asyncio.sleep(0.2)
+        ways = {(one, two, "peer/nodes") for one, two in permutations(NAMES, 2)}
+        await until(lambda: net.losses == ways)
         net.lost.clear()
         await until(lambda: agree(*three) and len(known_to(three[0])) == 20)
     assert nothing_was_wrong(*three)
@@ -119,10 +120,8 @@ async def test_a_hub_that_starts_again_has_what_it_had_and_fetches_the_rest(
     net: Net, three: list[World]
 ) -> None:
     one, two, third = three
-    async with running(one, two, third):
-        await until_met(*three)
-        await one.beat("edge-1")
-        await until(lambda: agree(*three) and len(known_to(third)) == 1)
+    async with meeting(*three):
+        await spread("edge-1", one, *three)
     await third.hub.close()
     del net.apps["hub-3"]
     async with running(one, two):
@@ -155,10 +154,8 @@ async def test_a_record_that_differs_though_nothing_says_so_is_repaired_and_repo
     three: list[World],
 ) -> None:
     """What must never be: a change that no number stands for. The sweep finds it, and says so."""
-    async with running(*three):
-        await until_met(*three)
-        await three[0].beat("edge-1")
-        await until(lambda: agree(*three) and len(known_to(three[0])) == 1)
+    async with meeting(*three):
+        await spread("edge-1", three[0], *three)
         replica = three[0].hub.registry.replica
         draining = NodeRecord("edge-1", intent=_order())
         assert merge_in(replica, "edge-1", draining)
@@ -188,10 +185,8 @@ async def test_the_changes_of_a_hub_that_was_given_up_become_those_of_another(
     net: Net, three: list[World]
 ) -> None:
     one, two, third = three
-    async with running(*three):
-        await until_met(*three)
-        await third.beat("edge-3")
-        await until(lambda: agree(*three) and len(known_to(one)) == 1)
+    async with meeting(*three):
+        await spread("edge-3", third, *three)
     gone = third.hub.registry.replica.own
     del net.apps["hub-3"]
     async with running(one, two):

@@ -9,7 +9,17 @@ from hub.nodes.grave_part import GravePart
 from hub.nodes.tombstones import is_removed
 from shared.merge import REMOVED
 from tests.api.conftest import Log, World
-from tests.api.exchange_world import Net, agree, known_to, net, nothing_was_wrong, three, until_met
+from tests.api.exchange_world import (
+    Net,
+    agree,
+    known_to,
+    meeting,
+    net,
+    nothing_was_wrong,
+    spread,
+    three,
+    until_met,
+)
 from tests.api.mesh_world import part_in, running, until
 
 __all__ = ["net", "three"]
@@ -57,8 +67,7 @@ async def test_a_node_is_registered_before_it_comes_and_keeps_what_people_said(
     net: Net, three: list[World]
 ) -> None:
     one, two, other = three
-    async with running(*three):
-        await until_met(*three)
+    async with meeting(*three):
         made = await one.call(
             "node.register", node="edge-1", labels={"rack": "7"}, role="db.primary", who="ada"
         )
@@ -166,11 +175,9 @@ async def test_a_removed_node_is_sent_away_with_words_and_reported_once(
 async def test_one_hub_tells_of_a_removed_node_that_beats_to_all(
     net: Net, three: list[World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with running(*three):
-        await until_met(*three)
+    async with meeting(*three):
         told = [events_of(each, monkeypatch) for each in three]
-        await three[0].beat("edge-1")
-        await until(lambda: agree(*three))
+        await spread("edge-1", three[0], *three)
         await three[1].call("node.remove", node="edge-1", force=True)
         await until(lambda: agree(*three))
         for beat in range(5):
@@ -197,11 +204,9 @@ async def test_a_hub_that_hears_beats_while_others_remove_the_node_learns_of_it(
 ) -> None:
     """Apart: one side removes, the other hears beats and sets labels. Healed: it is removed on all."""
     one, two, away = three
-    async with running(*three):
-        await until_met(*three)
-        await one.beat("edge-1")
-        await until(lambda: agree(*three))
-        net.cut |= {frozenset(("hub-1", "hub-3")), frozenset(("hub-2", "hub-3"))}
+    async with meeting(*three):
+        await spread("edge-1", one, *three)
+        net.cut_off("hub-3")
         await one.call("node.remove", node="edge-1", force=True, **WHO)
         for beat in range(2, 6):
             await away.beat("edge-1", beat=beat, facts_number=beat, facts={"beat": beat})
@@ -225,11 +230,9 @@ async def test_a_tombstone_goes_when_all_hubs_hold_it_and_not_before(
     net: Net, three: list[World]
 ) -> None:
     one, two, _ = three
-    async with running(*three):
-        await until_met(*three)
-        await one.beat("edge-1")
-        await until(lambda: agree(*three))
-        net.cut |= {frozenset(("hub-1", "hub-3")), frozenset(("hub-2", "hub-3"))}
+    async with meeting(*three):
+        await spread("edge-1", one, *three)
+        net.cut_off("hub-3")
         await one.call("node.remove", node="edge-1", force=True)
         await until(lambda: part_of(one).describe()["hubs_without_tombstones"] == {"hub-3": 1})
         assert "edge-1" in known_to(one)
@@ -249,15 +252,14 @@ async def test_a_hub_that_comes_late_with_an_old_record_is_told_by_a_grave(
     async with running(one, two):
         async with running(late):
             await until_met(*three)
-            await late.beat("edge-1")
-            await until(lambda: agree(*three))
+            await spread("edge-1", late, *three)
         old = known_to(late)
         await two.call("hub.status")
         for world in (one, two):
             away = world.hub.mesh.peers.by_id("hub-3")
             assert away is not None
             await world.hub.mesh.forget(away)
-        net.cut |= {frozenset(("hub-1", "hub-3")), frozenset(("hub-2", "hub-3"))}
+        net.cut_off("hub-3")
         await one.call("node.remove", node="edge-1", force=True, **WHO)
         await until(lambda: not known_to(one) and not known_to(two))
         assert known_to(late) == old
@@ -276,8 +278,7 @@ async def test_graves_are_kept_on_disk_and_opened_by_a_registration_elsewhere(ne
         third = world.hub.mesh.peers.by_url["http://hub-3"]
         await world.hub.mesh.forget(third)
     async with running(one, two):
-        await one.beat("edge-1")
-        await until(lambda: agree(one, two))
+        await spread("edge-1", one, one, two)
         await two.call("node.remove", node="edge-1", force=True)
         await until(lambda: not known_to(one) and not known_to(two))
         await one.call("node.register", node="edge-1", labels={"rack": "9"})

@@ -1,13 +1,16 @@
 """Hubs that are apart say so while it lasts, and afterwards all tell the same story of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from msgspec import Raw
 
 from hub.peering.incident_section import Head, IncidentSection
+from hub.peering.islands import Event, IslandBook
 from hub.peering.view_digest import BUCKETS, SHORT_BYTES, bucket_of
 from hub.peering.view_section import HUBS_MAX
 from shared.merge import LABELS
@@ -36,6 +39,46 @@ async def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     yield made
     for name in list(made.stacks):
         await made.kill(name)
+
+
+async def test_hubs_are_whole_as_soon_as_one_probe_is_answered(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither gossip nor anybody who looks at islands waits for its next round: here that is an hour
+    away."""
+    await split(net)
+    monkeypatch.setattr("hub.mesh.GOSSIP_SECONDS", 3600.0)
+    monkeypatch.setattr("hub.peering.view_watch.ROUND_SECONDS", 3600.0)
+    await asyncio.sleep(5.0)  # By then each wait is one of an hour.
+    begun = now()
+    net.part()
+    await net.until_whole()
+    assert now() - begun < 3.0
+
+
+async def test_healing_is_one_step(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a hub said before it went away makes nobody whole, so that its next word parts nobody again."""
+    await split(net)
+    sizes: dict[str, list[int]] = {name: [] for name in NAMES}
+    see = IslandBook.see
+
+    def noted(book: IslandBook, *given: Any) -> list[Event]:
+        told = see(book, *given)
+        sizes[book.hub_id].append(len(book.island))
+        return told
+
+    monkeypatch.setattr(IslandBook, "see", noted)
+    await heal(net)
+    for name, seen in sizes.items():
+        assert seen == sorted(seen), name
+        assert seen[-1] == len(NAMES)
+
+
+async def test_a_hub_that_only_another_one_reaches_again_is_back_all_the_same(net: Net) -> None:
+    """What it said last is then all there is of its own word."""
+    await split(net)
+    net.cut = {frozenset(("hub-1", "hub-3"))}
+    await net.until_whole()
 
 
 async def test_after_a_split_all_hubs_tell_one_story_with_every_conflict(net: Net) -> None:

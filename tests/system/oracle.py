@@ -17,6 +17,8 @@ from tests.hub_files import chunks_in
 from tests.system.processes import HubProcess, eventually
 
 SERVICE = "oracle"
+NOBODY_SECONDS = 0.05
+"""Until the next attempt when nobody listened."""
 
 
 def log_request(ids: Iterable[str]) -> dict[str, object]:
@@ -28,13 +30,17 @@ def log_request(ids: Iterable[str]) -> dict[str, object]:
 
 @dataclass
 class Sender:
-    """Sends numbered records without a pause while it is entered, and never the same one again."""
+    """Sends numbered records again and again while it is entered, and never the same one twice."""
 
     otlp_url: str
     records_each: int = 10
     acked: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     name: str = "r"
+    pause_seconds: float = 0.02
+    """Between two requests: some hundred records a second. Without any, one is nearly always under way,
+    for tests that kill who takes them, at the price of whole cores."""
+
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _sent: int = 0
@@ -53,8 +59,8 @@ class Sender:
     def _run(self) -> None:
         with httpx.Client(timeout=5, trust_env=False) as client:
             while not self._stop.is_set():
-                if not self.send_once(client):
-                    self._stop.wait(0.05)  # Nobody listens just now.
+                is_acked = self.send_once(client)
+                self._stop.wait(self.pause_seconds if is_acked else NOBODY_SECONDS)
 
     def __enter__(self) -> "Sender":
         self._stop.clear()

@@ -21,7 +21,9 @@ CLUSTER_KEY = "the-cluster-key-of-these-tests"
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """What a process is given of the environment: no setting of the person who runs the tests."""
 
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS, PAUSE_RATIO, PAUSE_SECONDS_MAX = 0.05, 0.1, 0.3
+"""Who has waited for long looks less often: to be asked costs a hub more than anything else here."""
+
 WAIT_SECONDS_MAX = 60.0
 """How long a busy machine may take for anything: only a failure ever waits so long."""
 
@@ -40,11 +42,12 @@ def eventually(
     last: Sequence[object] = (),
 ) -> Value:
     """The first true value that `look` gives; fails the test with the last one it gave."""
-    deadline = time.monotonic() + seconds_max
+    began = time.monotonic()
     while not (found := look()):
-        if time.monotonic() > deadline:
+        waited_seconds = time.monotonic() - began
+        if waited_seconds > seconds_max:
             pytest.fail(f"waited {seconds_max} s in vain: {what} (at last: {last or found!r})")
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(min(max(waited_seconds * PAUSE_RATIO, PAUSE_SECONDS), PAUSE_SECONDS_MAX))
     return found
 
 

@@ -14,10 +14,13 @@ from tests.hub_files import day_files, rows
 from tests.soak.verdict import verify
 from tests.system.identity import assert_identical
 from tests.system.oracle import SERVICE, Sender, has_all
-from tests.system.processes import EdgeProcess, Fleet, HubProcess, each_shows, eventually
+from tests.system.processes import Fleet, HubProcess, each_shows, eventually
 
 OLD_RECORDS = 2000
 MENDED_SECONDS = 60.0
+TOLD = ("store.damaged", "store.refilled")
+"""What a hub tells, first and last."""
+
 
 Spoil = Callable[[Path], None]
 
@@ -69,9 +72,10 @@ class Pair:
 
     hub: HubProcess
     peer: HubProcess
-    edge: EdgeProcess
     old: list[str]
     sender: Sender
+    told: dict[str, int]
+    """How many events of a kind there were before."""
 
     @property
     def day_file(self) -> Path:
@@ -87,20 +91,55 @@ def check_point(hub: HubProcess) -> None:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-@pytest.fixture
-def pair(fleet: Fleet) -> Pair:
-    hub, peer = fleet.two_hubs()
-    edge = fleet.edge("edge-1", [hub, peer])
-    fleet.settled([hub, peer], edge)
-    sender = Sender(edge.otlp_url)
-    with sender:
+Sending = tuple[HubProcess, HubProcess, Sender]
+
+
+def started(fleet: Fleet) -> Sending:
+    """Two hubs, and an edge that has sent to both."""
+    first, second = fleet.two_hubs()
+    edge = fleet.edge("edge-1", [first, second])
+    fleet.settled([first, second], edge)
+    with Sender(edge.otlp_url) as sender:
         sender.until_acked(OLD_RECORDS)
+    return first, second, sender
+
+
+@pytest.fixture(scope="module")
+def lasting(lasting_fleet: Fleet) -> Sending:
+    """For all tests that leave both hubs whole."""
+    return started(lasting_fleet)
+
+
+@pytest.fixture
+def pair(lasting: Sending) -> Pair:
+    """With what was told and mended before."""
+    return stopped(*lasting)
+
+
+@pytest.fixture
+def new_pair(fleet: Fleet) -> Pair:
+    """In whose files nothing was ever written twice."""
+    return stopped(*started(fleet))
+
+
+def stopped(hub: HubProcess, peer: HubProcess, sender: Sender) -> Pair:
+    """Wait until both hubs are whole and tell the same; stop the first."""
     for each in (hub, peer):
         eventually(partial(has_all, each, sender), f"{each.name} has everything")
+    each_shows([hub, peer], damaged_chunks, 0)
     each_shows([hub], lambda each: each.holds_in_buffer("edge-1"), 0)
+    told = {}
+    for kind in TOLD:
+        here = events(hub, kind)
+        each_shows([peer], partial(_events_of, kind), here)
+        told[kind] = len(here)
     hub.stop()
     check_point(hub)
-    return Pair(hub, peer, edge, list(sender.acked), sender)
+    return Pair(hub, peer, list(sender.acked), sender, told)
+
+
+def _events_of(kind: str, asked: HubProcess) -> list[dict[str, Any]]:
+    return events(asked, kind)
 
 
 def bodies(hub: HubProcess) -> set[str]:
@@ -119,6 +158,12 @@ def events(hub: HubProcess, kind: str) -> list[dict[str, Any]]:
     """The events of this kind that the first hub has told of itself, asked of any hub."""
     items: list[dict[str, Any]] = hub.call("event.list", nodes=["hub-1"], type=kind)["items"]
     return items
+
+
+def tells_again(pair: Pair, kind: str, asked: HubProcess) -> list[dict[str, Any]]:
+    """The events of this kind that there were not before."""
+    found = events(asked, kind)
+    return found[: len(found) - pair.told[kind]]
 
 
 def reads_all(hub: HubProcess) -> bool:
@@ -141,17 +186,26 @@ def assert_mended(pair: Pair) -> None:
     assert_identical([pair.hub, pair.peer])
     for hub in (pair.hub, pair.peer):
         assert bodies(hub) == set(pair.sender.acked)
-        for kind in ("store.damaged", "store.refilled"):
-            found = eventually(partial(events, hub, kind), f"{hub.name} knows of {kind}")
+        for kind in TOLD:
+            look = partial(tells_again, pair, kind, hub)
+            found = eventually(look, f"{hub.name} knows of {kind}")
             day, signal, _ = pair.day_file.name.split(".")
             about = {(each["attributes"]["day"], each["attributes"]["signal"]) for each in found}
             assert about == {(day, signal)}
 
 
-@pytest.mark.parametrize("spoil", [overwrite, overwrite_the_end, change_a_body, delete])
+@pytest.mark.parametrize("spoil", [overwrite, overwrite_the_end, delete])
 def test_a_day_file_that_is_spoilt_under_a_running_hub_is_refilled(
     pair: Pair, spoil: Spoil
 ) -> None:
+    assert_refilled_under_a_running_hub(pair, spoil)
+
+
+def test_a_chunk_that_is_changed_under_a_running_hub_is_refilled(new_pair: Pair) -> None:
+    assert_refilled_under_a_running_hub(new_pair, change_a_body)
+
+
+def assert_refilled_under_a_running_hub(pair: Pair, spoil: Spoil) -> None:
     """While the peer is away nobody can bring it back: answers say so, and new data goes on."""
     pair.hub.start()
     assert bodies(pair.hub) == set(pair.old)
@@ -177,5 +231,6 @@ def test_a_day_file_that_was_spoilt_while_the_hub_was_stopped_is_refilled(
     pair.hub.start()
     with pair.sender as sender:
         sender.until_acked(500)
-        eventually(lambda: events(pair.peer, "store.damaged"), "the peer hears of it")
+        look = partial(tells_again, pair, "store.damaged", pair.peer)
+        eventually(look, "the peer hears of it")
     assert_mended(pair)

@@ -25,7 +25,7 @@ from tests.system.test_leadership import HUBS, agreed, standing
 
 PAUSE_SECONDS = 4.5
 STOP_SECONDS = 10.0
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.1
 
 
 def states(hub: HubProcess) -> dict[str, str]:

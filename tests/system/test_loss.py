@@ -49,7 +49,7 @@ def test_an_edge_dies_while_data_flows_and_goes_on_where_it_was(fleet: Fleet) ->
     """What it had acknowledged is on its disk: the log has no hole and its hashes still chain."""
     first, second = fleet.two_hubs()
     edge = fleet.edge("edge-1", [first, second])
-    with Sender(edge.otlp_url) as sender:
+    with Sender(edge.otlp_url, pause_seconds=0) as sender:
         for _ in range(3):
             sender.until_acked(400)
             edge.kill()

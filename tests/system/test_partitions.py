@@ -34,6 +34,7 @@ OFFLINE_SECONDS = 3.3 * BEAT_SECONDS
 DEAD_SECONDS = 8.0
 """A peer that nobody hears is dead by then."""
 
+SENT_EACH_SECONDS = 0.2
 SLOW_SECONDS = 12.0
 SLOW = Weather(delay_seconds=0.2, jitter_seconds=0.05, loss_ratio=0.05)
 NO_REQUESTS = Weather(loss_ratio=1.0, spares_answers_from=PORT)
@@ -122,7 +123,7 @@ def lasting_mesh(machines: Network, lasting_fleet: Fleet) -> Mesh:
     words = [f"HEARTBEAT_SECONDS_MIN={BEAT_SECONDS}", "LEADER=quorum", LEAD_HUBS]
     hubs, edges = scatter(lasting_fleet, machines, words)
     each_shows(hubs, beat_seconds, float(BEAT_SECONDS))  # Longer at first.
-    return Mesh(machines, hubs, edges, Sender(edges[0].otlp_url))
+    return Mesh(machines, hubs, edges, Sender(edges[0].otlp_url, pause_seconds=SENT_EACH_SECONDS))
 
 
 @pytest.fixture

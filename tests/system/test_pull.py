@@ -53,7 +53,7 @@ def test_whoever_is_killed_meanwhile_no_record_is_lost_or_doubled(fleet: Fleet) 
     first, second = fleet.two_hubs()
     edge = fleet.edge("edge-1", [first, second], "PUSH=0")
     fleet.settled([first, second], edge)
-    with Sender(edge.otlp_url) as sender:
+    with Sender(edge.otlp_url, pause_seconds=0) as sender:
         for role in (first, second, edge):
             sender.until_acked(300)
             role.kill()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -147,6 +148,33 @@ def test_a_partial_answer_is_exit_3_and_nothing_is_exit_4(hubs: Hubs, headwater:
     assert (partial.exit_code, partial.stderr) == (3, "partial: nothing from edge-2\n")
     hubs[0].answers["vm.list"] = {"items": [], "missing_nodes": [], "partial": False}
     assert headwater("vms").exit_code == 4
+
+
+EDGE = {"node": "edge-2", "state": "offline", "chunks": 0, "records": 0, "age_s": 55.9}
+SPLIT = {"age_s": 4.0, "island": ["hub-1"], "configured": ["hub-1", "hub-2"], "side": "alone"}
+
+
+@pytest.mark.parametrize(
+    ("coverage", "told"),
+    [
+        ({"behind": [EDGE], "behind_nodes": 1}, "edge-2 (offline) is behind"),
+        (
+            {"behind": [EDGE] * 9, "behind_nodes": 2000},
+            "2,000 nodes are behind, edge-2 (offline) first",
+        ),
+        ({"isolated": True, "behind": [EDGE]}, "this hub reaches no other hub"),
+        ({"split": SPLIT, "behind": [EDGE]}, "hubs are apart"),
+        ({"damaged_chunks": 3}, "damaged chunks are left out"),
+    ],
+)
+def test_a_partial_list_says_what_it_lacks(
+    hubs: Hubs, headwater: Run, coverage: dict[str, Any], told: str
+) -> None:
+    """An offline machine is no promise that more is to come."""
+    nodes = [{"node_id": "edge-2", "state": "offline"}]
+    hubs[0].answers["node.list"] = {"items": nodes, "coverage": {**coverage, "partial": True}}
+    result = headwater("nodes")
+    assert (result.exit_code, result.stderr) == (3, f"partial: {told}\n")
 
 
 def test_a_failed_order_is_exit_1(hubs: Hubs, headwater: Run) -> None:

@@ -158,3 +158,22 @@ def test_every_command_of_the_table_can_be_loaded(headwater: Run) -> None:
 def test_an_unknown_command_is_wrong_use(headwater: Run) -> None:
     """As everywhere."""
     assert headwater("nodez").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["hub", "run", "PORT=1"], "Did you mean --port 1? PORT=... goes before the command."),
+        (["hub", "run", "PEER_MASTERS=a:1,b:2"], "Did you mean --peers a:1,b:2?"),
+        (["hub", "run", "--port", "1", "INSECURE=1"], "Did you mean --insecure?"),
+        (["edge", "run", "MASTERS=a:1"], "Did you mean --masters a:1?"),
+        (["hub", "run", "FOO=1"], "unexpected extra argument (FOO=1)"),
+    ],
+)
+def test_a_setting_spelled_as_a_variable_after_the_command_is_told_its_flag(
+    words: list[str], hint: str, headwater: Run
+) -> None:
+    """./start.sh takes it so."""
+    result = headwater(*words)
+    assert result.exit_code == 2
+    assert hint in " ".join(result.output.split())

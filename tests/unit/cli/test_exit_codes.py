@@ -30,6 +30,30 @@ def test_an_option_before_the_command_is_told_where_it_goes(headwater: Run, opti
     assert f"put {option} after the command" in result.output
 
 
+@pytest.mark.parametrize("group", ["node", "vm", "hub", "ledger", "config", "dead-letters", "edge"])
+def test_an_option_before_the_command_of_a_group_is_told_where_it_goes(
+    headwater: Run, group: str
+) -> None:
+    result = headwater(group, "--data", "/tmp", "show")
+    assert result.exit_code == 2
+    assert "put --data after the command" in result.output
+
+
+@pytest.mark.parametrize(("group", "command"), [("nodes", "summary"), ("peers", "matrix")])
+def test_an_option_of_a_list_before_another_command_is_told_where_it_goes(
+    headwater: Run, group: str, command: str
+) -> None:
+    result = headwater(group, "--hub", "127.0.0.1:8470", "-o", "json", command)
+    assert result.exit_code == 2
+    assert f"put {command} before the options" in result.output
+
+
+def test_the_name_of_a_command_may_be_the_value_of_an_option_of_the_list(headwater: Run) -> None:
+    result = headwater("nodes", "--text", "summary", "--hub", "127.0.0.1:1", "--token", "t")
+    assert "127.0.0.1:1" in result.output
+    assert "before the options" not in result.output
+
+
 def test_an_option_that_nothing_knows_is_no_such_option(headwater: Run) -> None:
     result = headwater("--hup", "127.0.0.1:8470", "peers")
     assert result.exit_code == 2

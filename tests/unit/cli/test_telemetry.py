@@ -302,3 +302,14 @@ def test_following_asks_for_a_tail_with_the_same_filters(
     monkeypatch.setattr(follow, "follow", lambda asker, given, *_: asked.append(given))
     assert headwater(*words.split()).exit_code == 0
     assert list(map(follow.tail_params, asked)) == [filters]
+
+
+@pytest.mark.parametrize("flag", ["--type", "--subject"])
+def test_a_flag_that_takes_one_value_refuses_a_second_one(
+    flag: str, hubs: Hubs, headwater: Run
+) -> None:
+    """Silently, the last one would be taken."""
+    result = headwater("events", flag, "peer.dead", flag, "peer.alive")
+    assert result.exit_code == 2
+    assert f"{flag} is taken once, not 2 times" in result.output
+    assert hubs[0].asked == []

@@ -197,3 +197,22 @@ def test_every_method_says_what_it_is_for() -> None:
         "config.unset",
     ]
     assert all(handler.__doc__ for handler, _ in methods.values())
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("the disk is full")])
+async def test_what_was_told_is_written_after_a_stop_in_the_middle_of_writing_it(
+    error: Unavailable | None,
+) -> None:
+    """Whatever became of the first try, which nobody waited for any more."""
+    world = World(disk_error=error)
+    entry = World("hub-2").write("edges", "log_level", "debug")
+    section = Section("hub-2#1", "h", 1, 1, 0, 1, "", 0, [entry])
+    world.methods.take(section, "hub-2")
+    first = asyncio.create_task(world.methods.save_told())
+    await asyncio.sleep(0)  # Now it waits for the disk.
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    world.disk_error = None
+    await world.methods.save_told()
+    assert [unsaved.entries for unsaved in world.saved] == [[entry]]

@@ -15,6 +15,7 @@ from shared.beat import Beat, BeatReply, write
 from shared.errors import Unreachable
 from shared.http import Reply
 from shared.runtime import Duplex, HttpReply, Runtime
+from tests.unit.core.answering import Answering
 
 A, B, C = "http://a", "http://b", "http://c"
 IDS = {A: "hub-a", B: "hub-b", C: "hub-c"}
@@ -139,30 +140,18 @@ def test_it_is_learned_again_when_it_is_let_in_again(edge: Edge) -> None:
 # ---- the loops
 
 
-class Network:
+class Network(Answering):
     """Hub A answers and names whom it likes; nobody else is there. `asked` counts by address."""
 
     def __init__(self) -> None:
         self.named, self.asked = ALL, dict.fromkeys((A, B, C), 0)
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        timeout_seconds: float = 10.0,
-        reply_bytes_max: int = 0,
-    ) -> HttpReply:
+    def answer(self, url: str, body: bytes) -> HttpReply:
         base = url.removesuffix("/edge/heartbeat")
         self.asked[base] += 1
         if base != A:
             raise Unreachable(url, "nobody is there", sent=False)
         return Reply(200, {}, write(BeatReply("hub-a", 0.01, [], [], self.named)))
-
-    async def close(self) -> None:
-        return None
 
 
 async def test_its_loops_end_and_nobody_contacts_it_any_more(

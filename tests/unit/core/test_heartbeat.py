@@ -14,36 +14,25 @@ from shared.errors import Unreachable
 from shared.http import Reply
 from shared.ranges import NOTHING, Ranges
 from shared.runtime import HttpReply, Runtime
+from tests.unit.core.answering import Answering
 
 Change = Callable[[], None]
 GOOD = BeatReply("hub-1", 5.0, [[1, 9]], [[1, 4]], {}, [(9, "ab" * 32)], 1000.0)
 
 
-class Hub:
+class Hub(Answering):
     """A hub that answers each beat with one reply, or not at all."""
 
     def __init__(self, body: bytes | None, change: Change = lambda: None) -> None:
         self.body, self.change = body, change
         self.asked = asyncio.Event()
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        timeout_seconds: float = 10.0,
-        reply_bytes_max: int = 0,
-    ) -> HttpReply:
+    def answer(self, url: str, body: bytes) -> HttpReply:
         self.asked.set()
         self.change()
         if self.body is None:
             raise Unreachable(url, "connection refused", sent=False)
         return Reply(200, {}, self.body)
-
-    async def close(self) -> None:
-        return None
 
 
 async def beat_once(hub: Hub, runtime: Runtime, compose: Callable[[], Beat]) -> HubView:

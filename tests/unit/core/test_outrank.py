@@ -18,33 +18,22 @@ from edge.identity import Identity, outrank, take_up
 from shared.beat import OUTRANK_HEADER, OUTRANK_MAX, Beat
 from shared.http import Reply
 from shared.runtime import HttpReply, Runtime
+from tests.unit.core.answering import Answering
 from tests.unit.core.buffers import running
 
 WORDS = "another machine runs as edge-1"
 
 
-class Hub:
+class Hub(Answering):
     """A hub that takes this edge for a copy."""
 
     def __init__(self, outrank: str | None) -> None:
         self.headers = {} if outrank is None else {OUTRANK_HEADER: outrank}
         self.asked = 0
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        timeout_seconds: float = 10.0,
-        reply_bytes_max: int = 0,
-    ) -> HttpReply:
+    def answer(self, url: str, body: bytes) -> HttpReply:
         self.asked += 1
         return Reply(409, self.headers, orjson.dumps({"detail": WORDS}))
-
-    async def close(self) -> None:
-        return None
 
 
 async def refused(

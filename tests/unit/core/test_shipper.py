@@ -27,35 +27,24 @@ from shared.ranges import Ranges, of_seqs
 from shared.receipt import ChunkOutcome, Outcome, PushReply, Receipt, write_reply
 from shared.records import Part
 from shared.runtime import HttpReply, Runtime
+from tests.unit.core.answering import Answering
 
 POISON = b"user:2"  # Of the third record.
 MakePart = Callable[[int], Part]
 Answer = Callable[[bytes], Reply]
 
 
-class Network:
+class Network(Answering):
     """Two hubs that answer as the test says; remembers what was sent to whom."""
 
     def __init__(self, **answers: Answer) -> None:
         self.answers = answers
         self.sent: list[tuple[str, bytes]] = []
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        timeout_seconds: float = 10.0,
-        reply_bytes_max: int = 0,
-    ) -> HttpReply:
+    def answer(self, url: str, body: bytes) -> HttpReply:
         hub = url.removeprefix("http://").partition("/")[0]
         self.sent.append((hub, body))
         return self.answers[hub](body)
-
-    async def close(self) -> None:
-        return None
 
 
 class Keeper:

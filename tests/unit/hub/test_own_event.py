@@ -78,6 +78,14 @@ def test_the_text_leaves_out_what_is_empty_and_the_attributes_keep_it() -> None:
     assert event.attributes["back"] == ""
 
 
+def test_nobody_has_to_look_at_duties_that_move_because_a_hub_is_back() -> None:
+    severities = [
+        event_of(1, "adoption.begin", {"lost": lost, "back": back, "names": 3}).severity
+        for lost, back in (("", "hub-3"), ("hub-3", ""), ("hub-2", "hub-3"))
+    ]
+    assert severities == ["info", "warn", "warn"]
+
+
 def test_what_somebody_should_look_at_is_no_mere_information() -> None:
     assert event_of(1, "disk.guard.closed", {}).severity == "error"
     assert event_of(1, "hub.started", {}) == Event(1, "hub.started", "info", "hub.started", {})

@@ -1,8 +1,7 @@
-"""Saving what a hub knows of nodes: whoever is cancelled in the middle loses nothing and doubles nothing."""
+"""Saving what a hub knows: whoever is cancelled in the middle loses nothing and doubles nothing."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,19 +9,26 @@ from typing import Any
 import pytest
 
 from hub.nodes.grave_part import GravePart
+from hub.nodes.live_part import LivePart
+from hub.nodes.offline_book import OfflineBook
 from hub.nodes.removals import Removals
 from hub.nodes.tombstones import removal_value
+from hub.peering.incident import Sight
+from hub.peering.view_part import ViewPart
+from hub.peering.view_watch import ViewWatch
 from hub.registry import Registry
 from hub.saving import Saving
-from hub.store import gossip_table
+from hub.store import gossip_table, offline_table
 from hub.store.grave_table import load_graves
+from hub.store.incident_table import load_sights, save_sights
 from hub.store.schema import MIGRATIONS
 from shared.beat import Beat
-from shared.errors import Unavailable
+from shared.liveness import NodeState
 from shared.merge import REMOVED
 from shared.runtime import Runtime
 from shared.sqlite import Database
 from shared.stamp import HybridClock
+from tests.unit.halting_disk import HaltingDisk
 
 WALL_MS = 1_790_000_000_000
 YEAR_MS = 365 * 86_400_000
@@ -33,48 +39,24 @@ def no_work(*_: Any) -> Any:
 
 
 @dataclass
-class Disk:
-    """A database that writes what was handed in, and says so when the test lets it, or refuses."""
+class Ground:
+    """What parts need of a hub to write."""
 
-    database: Database
-    handed_in: asyncio.Event = field(default_factory=asyncio.Event)
-    gate: asyncio.Event | None = None
-    takes: bool = True
-
-    async def write(self, job: Any) -> Any:
-        """Raises Unavailable for what it did not take."""
-        done = await self.database.write(job) if self.takes else None
-        self.handed_in.set()
-        if self.gate is not None:
-            await self.gate.wait()
-        if not self.takes:
-            raise Unavailable("the disk is full", retry_after_seconds=1.0)
-        return done
-
-    async def cancelled(self, work: Any, *, takes: bool) -> None:
-        """Have the work cancelled while it waits for what it handed in."""
-        self.takes, self.handed_in, self.gate = takes, asyncio.Event(), asyncio.Event()
-        task = asyncio.create_task(work)
-        task.add_done_callback(lambda _: self.handed_in.set())  # It may fail before that.
-        await self.handed_in.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        self.takes, self.gate = True, None
+    database: HaltingDisk
 
 
 @dataclass
-class Ground:
-    """What the part about removed nodes needs of a hub to write."""
+class Watch:
+    """What the part about liveness needs to write who is offline."""
 
-    database: Disk
+    offline: OfflineBook
 
 
 @dataclass
 class Desk:
     """A hub that saves its nodes and graves."""
 
-    disk: Disk
+    disk: HaltingDisk
     registry: Registry
     removals: Removals
     saving: Saving
@@ -105,7 +87,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     database = Database(tmp_path / "hub.db", MIGRATIONS, synchronous="OFF", threads=False)
-    disk = Disk(database)
+    disk = HaltingDisk(database)
     registry = Registry("hub-1", 0.0, HybridClock("hub-1"), numbering="n")
     removals = Removals(registry, lambda name, facts: None, lambda: 0.0, lambda: WALL_MS + YEAR_MS)
     removals.load([])
@@ -161,3 +143,33 @@ async def test_graves_that_a_cancelled_save_did_not_bring_to_the_disk_are_writte
     await desk.part.close()
     with desk.disk.database.reading() as connection:
         assert [grave[0] for grave in load_graves(connection)] == ["edge-1", "edge-2"]
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_who_is_offline_is_on_disk_after_a_stop_in_the_middle_of_writing_it(
+    desk: Desk, *, takes: bool
+) -> None:
+    book = OfflineBook()
+    part = LivePart(Ground(desk.disk), Watch(book), no_work, no_work)  # type: ignore[arg-type]
+    book.turned("edge-1", NodeState.OFFLINE, 7)
+    await desk.disk.cancelled(part._save(), takes=takes)
+    await part.close()
+    assert await desk.disk.write(offline_table.load) == {"edge-1": 7}
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_what_was_seen_of_a_split_is_on_disk_after_a_stop_in_the_middle_of_writing_it(
+    desk: Desk, *, takes: bool
+) -> None:
+    async def save(changed: Any) -> None:
+        await desk.disk.write(lambda db: save_sights(db, changed))
+
+    parts: tuple[Any, ...] = (no_work, no_work, no_work, no_work, {}, save)
+    watch = ViewWatch("hub-1", "life", *parts)
+    part = ViewPart(Ground(desk.disk), watch, no_work, no_work)  # type: ignore[arg-type]
+    sight = Sight("hub-2", WALL_MS, configured=("hub-1", "hub-2"))
+    watch.incidents.learn([sight])
+    await desk.disk.cancelled(watch.write_down(), takes=takes)
+    await part.close()
+    with desk.disk.reading() as connection:
+        assert load_sights(connection) == [sight]

@@ -247,3 +247,31 @@ async def test_a_webhook_that_refuses_or_is_away_is_a_failure(server: _Server) -
     with pytest.raises(Unreachable):
         await web_hook(client, "http://127.0.0.1:0/", 30.0)(call_of(STOP, 1))
     await client.close()
+
+
+async def test_what_a_start_began_is_noted_before_it_and_let_go_after_its_stop() -> None:
+    """A hub that crashes between the two knows afterwards what to stop; so does one whose stop failed."""
+    story: list[str] = []
+    fails = True
+
+    async def hook(call: HookCall) -> None:
+        story.append(f"{call.kind} {call.fence}")
+        if call.kind is STOP and fails:
+            raise HookFailed("not now")
+
+    async def note(fence: int | None) -> None:
+        story.append(f"noted {fence}")
+        raise Unavailable("the disk is full")  # That ends no leadership.
+
+    runner = Hooks([hook], lambda told: None, Random(1), QUICK, note)
+    task = asyncio.create_task(runner.run())
+    for call in (call_of(START, 4), call_of(STOP, 4)):
+        runner.put(call)
+        await runner.drained()
+    assert story == ["noted 4", "start 4", *["stop 4"] * 3]
+    fails = False
+    runner.put(call_of(STOP, 4))
+    await runner.drained()
+    assert story[-2:] == ["stop 4", "noted None"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,14 @@ from hub.lead.mode import Mode
 from hub.lead.model import Ballot, Members
 from hub.lead.reading import command_words, hub_names, web_address
 from hub.lead.static import STABLE_SECONDS, HubState, StaticLeadership
-from hub.lead.voting import last_own_term
 from hub.store.lead_table import (
     doubt_ballot,
+    fence_begun,
     guard,
     highest_fence,
     lead_tables,
     load_ballot,
+    note_fence,
     save_ballot,
 )
 from shared.errors import BadInput, Refused, TooLarge
@@ -110,13 +112,6 @@ def test_settings_that_cannot_be_meant_are_refused(
 
 
 # ---- the lowest id
-
-
-@pytest.mark.parametrize(("vote", "term"), [("hub-1", 7), ("hub-2", 6), ("", 6)])
-def test_a_hub_led_at_most_the_term_in_which_it_voted_for_itself(vote: str, term: int) -> None:
-    """Its first stop hook must not bear the number of who leads now."""
-    assert last_own_term(Ballot(Members(("hub-1", "hub-2")), 7, vote), "hub-1") == term
-    assert last_own_term(Ballot(Members(("hub-1", "hub-2"))), "hub-1") == 0
 
 
 def test_the_lowest_id_that_is_up_and_stable_leads() -> None:
@@ -256,6 +251,20 @@ def test_a_restored_store_doubts_its_ballot_and_keeps_its_term(store: sqlite3.Co
     save_ballot(store, Ballot(Members(THREE.hubs, 4, 1), 6, "hub-3"))
     doubt_ballot(store)
     assert load_ballot(store) == Ballot(THREE, 6, "", unsure=True)
+
+
+def test_a_hub_remembers_over_a_restart_which_start_has_not_been_stopped(tmp_path: Path) -> None:
+    store = sqlite3.connect(tmp_path / "hub.db")
+    store.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+    assert fence_begun(store) is None
+    for fence in (6, 7):
+        note_fence(store, fence)
+    store.commit()
+    with closing(sqlite3.connect(tmp_path / "hub.db")) as again:
+        assert fence_begun(again) == 7
+    note_fence(store, None)
+    assert fence_begun(store) is None
+    store.close()
 
 
 def test_a_store_without_a_ballot_has_nothing_to_doubt(store: sqlite3.Connection) -> None:

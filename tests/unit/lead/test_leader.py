@@ -17,6 +17,7 @@ from hub.lead.model import Ballot, Members, Tell
 from hub.lead.static import HubState, StaticLeadership
 from hub.lead.static_leader import StaticLeader
 from hub.lead.voice import LeadVoice
+from hub.lead.voting import no_successor
 from shared.errors import BadInput, Refused, RpcError, Unavailable, Unreachable
 from tests.sim.loop import VirtualLoop
 from tests.unit.lead.hubs import THREE, vote_ask
@@ -272,6 +273,44 @@ async def test_where_nobody_leads_nobody_is_told_to_stop_the_leader() -> None:
     machine = StaticLeadership("hub-1", (), mode=Mode.NONE)
     with pytest.raises(Refused, match="leader = none: nobody leads"):
         await StaticLeader(machine, dict, lambda told: None).step_down()
+
+
+class Hurried:
+    """A leader that was elected just now: it has heard no follower for some tries."""
+
+    def __init__(self, refusals: list[str]) -> None:
+        self.refusals, self.term = refusals, 4
+
+    def describe(self, now: float) -> dict[str, Any]:
+        return {"leader": "hub-1"}
+
+    async def step_down(self, target: str = "") -> None:
+        if self.refusals:
+            raise Refused(self.refusals.pop(0))
+
+    async def wait_for_leader(self, after_term: int) -> str:
+        return "hub-3"
+
+
+def test_a_drill_right_after_another_order_waits_for_followers_and_for_nothing_else() -> None:
+    soon = f"hub-1: {no_successor('hub-3', 'hub-1', THREE)}"
+
+    async def story() -> None:
+        clock = asyncio.get_running_loop().time
+        done = await drill(Hurried([soon, soon]), "hub-3")
+        assert done.passed
+        assert done.seconds_without_leader < 0.1
+        never, begun = Hurried([soon] * 100), clock()
+        with pytest.raises(Refused, match="hub-3 does not follow now"):
+            await drill(never, "hub-3")
+        assert 1.0 <= clock() - begun < 2.0
+        other = Hurried([no_successor("nobody", "hub-1", THREE)] * 2)
+        with pytest.raises(Refused, match="no hub that votes is called nobody"):
+            await drill(other, "nobody")
+        assert len(other.refusals) == 1
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(story())
 
 
 async def test_each_beginning_and_end_of_leading_becomes_a_hook_with_its_fence() -> None:

@@ -104,6 +104,18 @@ def test_a_node_that_is_not_heard_after_a_start_is_unknown_and_not_as_before() -
     assert lines == [(6, "", BEGAN), (7, "edge-2", "unknown")]
 
 
+def test_what_becomes_of_one_node_after_a_start_is_not_said_of_others() -> None:
+    """Those of which the same was said before share what is kept of it only until one changes."""
+    hub = Observing(5, 1, ms(0))
+    hub.recall([("edge-1", "", "online"), ("edge-2", "", "online")])
+    hub.begin(0, ms(0))
+    hub.note("edge-1", "", "online", "", 1, ms(1))
+    hub.note("edge-1", "", "offline", "silent", 2, ms(2))
+    assert (hub.state_of("edge-1"), hub.state_of("edge-2")) == ("offline", "unknown")
+    hub.note("edge-2", "", "online", "", 3, ms(3))
+    assert (hub.state_of("edge-1"), hub.state_of("edge-2")) == ("offline", "online")
+
+
 def test_a_clock_that_is_set_opens_a_new_attendance(make: Make) -> None:
     """The hour that was jumped over was observed by nobody."""
     hub = make("hub-1")

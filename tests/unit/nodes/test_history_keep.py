@@ -1,10 +1,8 @@
 """Keeping observations: nothing is lost when the disk refuses, and only what is old goes."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,37 +15,17 @@ from hub.store.check_time_table import COARSE_MS, check_times
 from hub.store.schema import MIGRATIONS
 from shared.errors import Unavailable
 from shared.sqlite import Database
+from tests.unit.halting_disk import HaltingDisk
 from tests.unit.nodes.check_world import WALL_MS, World, tcp, world
 
 LOG = "hub-1@e1"
 
 
 @dataclass
-class Disk:
-    """A database that can refuse to write."""
-
-    database: Database
-    is_full: bool = False
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    gate: asyncio.Event | None = None
-    """While it is closed, what was handed in is written, but nobody hears of it."""
-
-    async def write(self, job: Any) -> Any:
-        """Raises Unavailable while it is full."""
-        if self.is_full:
-            raise Unavailable("the disk is full", retry_after_seconds=1.0)
-        result = await self.database.write(job)
-        self.begun.set()
-        if self.gate is not None:
-            await self.gate.wait()
-        return result
-
-
-@dataclass
 class Desk:
     """What keeps the observations of a hub, with its clocks."""
 
-    disk: Disk
+    disk: HaltingDisk
     hub: World
     keep: HistoryKeep
     wall_ms: list[int]
@@ -65,7 +43,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     database = Database(tmp_path / "hub.db", MIGRATIONS, synchronous="OFF", threads=False)
     hub, wall_ms, listening, sound = world(), [WALL_MS], [False], [True]
     runtime = replace(hub.checks.runtime, wall_ns=lambda: wall_ms[0] * 1_000_000)
-    observing, disk = Observing(0, 0, 0), Disk(database)
+    observing, disk = Observing(0, 0, 0), HaltingDisk(database)
     hub.checks.observing = observing
     keep = HistoryKeep(
         disk,  # type: ignore[arg-type]  # Writes as one, or refuses.
@@ -94,7 +72,7 @@ async def test_a_hub_that_has_only_begun_to_listen_says_nothing_yet(desk: Desk) 
 
 async def test_lines_that_the_disk_refused_are_written_later_in_their_order(desk: Desk) -> None:
     await desk.keep.keep()
-    desk.disk.is_full = True
+    desk.disk.takes = False
     desk.keep.note_verdict("edge-1", "online", "")
     with pytest.raises(Unavailable):
         await desk.keep.keep()
@@ -102,7 +80,7 @@ async def test_lines_that_the_disk_refused_are_written_later_in_their_order(desk
     with pytest.raises(Unavailable):
         await desk.keep.keep()
     assert desk.keep.share.head(LOG) == 1, "peers are told of what is on disk only"
-    desk.disk.is_full = False
+    desk.disk.takes = True
     await desk.keep.keep()
     assert [state for _, state in desk.states()] == ["began", "online", "offline"]
     assert desk.keep.share.head(LOG) == 3
@@ -123,10 +101,10 @@ async def test_times_that_the_disk_refused_are_written_later(desk: Desk) -> None
     desk.hub.checks.put_back([("edge-1", "ssh", WALL_MS, 1000)])
     desk.wall_ms[0] += 1
     await desk.keep.keep()
-    desk.disk.is_full = True
+    desk.disk.takes = False
     with pytest.raises(Unavailable):
         await desk.keep.settle()
-    desk.disk.is_full = False
+    desk.disk.takes = True
     await desk.keep.settle()
     with desk.disk.database.reading() as connection:
         (bucket,) = check_times(connection, "edge-1", "ssh", COARSE_MS, 0)
@@ -214,14 +192,7 @@ async def test_what_is_written_although_its_loop_was_cancelled_is_not_written_ag
     desk.keep.note_verdict("edge-1", "online", "")
     desk.hub.checks.put_back([("edge-1", "ssh", WALL_MS, 1000)])
     for step in (desk.keep.keep, desk.keep.settle):
-        desk.disk.begun, desk.disk.gate = asyncio.Event(), asyncio.Event()
-        loop = asyncio.create_task(step())
-        await desk.disk.begun.wait()
-        loop.cancel()
-        await asyncio.sleep(0)
-        desk.disk.gate.set()
-        with pytest.raises(asyncio.CancelledError):
-            await loop
+        await desk.disk.cancelled(step(), takes=True)
     await desk.keep.close()
     with desk.disk.database.reading() as connection:
         (bucket,) = check_times(connection, "edge-1", "ssh", COARSE_MS, 0)

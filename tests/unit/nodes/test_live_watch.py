@@ -92,6 +92,12 @@ def mine(count: int, hubs: tuple[str, ...] = ("hub-1", "hub-2", "hub-3")) -> lis
     return [each for each in names if duty_of(each, hubs) == "hub-1"][:count]
 
 
+def _moving_node() -> str:
+    """A node that hub 1 has to care for once hub 3 is dead, and not before."""
+    names = mine(10_000, ("hub-1", "hub-2"))
+    return next(name for name in names if duty_of(name, ("hub-1", "hub-2", "hub-3")) == "hub-3")
+
+
 def test_a_hub_speaks_only_for_the_nodes_that_it_cares_for() -> None:
     story = Story()
     names = [f"edge-{number}" for number in range(4)]
@@ -145,12 +151,7 @@ def test_a_listener_hears_why_a_node_is_unknown() -> None:
 def test_another_hub_speaks_for_the_nodes_of_one_that_is_away_by_plan() -> None:
     """It stays the preferred one, so that nothing moves; but no death is kept quiet until it is back."""
     story = Story()
-    name = next(
-        f"edge-{n}"
-        for n in range(10_000)
-        if duty_of(f"edge-{n}", ("hub-1", "hub-2", "hub-3")) == "hub-3"
-        and duty_of(f"edge-{n}", ("hub-1", "hub-2")) == "hub-1"
-    )
+    name = _moving_node()
     story.until(LISTENED, name)
     story.watch.holds.take(LeavingSection(60.0, "an upgrade"), "hub-3", story.now)
     story.is_now("hub-3", "avoid")
@@ -223,12 +224,7 @@ def test_while_it_brakes_or_is_cut_off_a_hub_takes_no_duties() -> None:
 
 def test_a_node_of_a_dead_hub_is_spoken_for_before_its_duty_has_moved() -> None:
     story = Story()
-    name = next(
-        f"edge-{n}"
-        for n in range(10_000)
-        if duty_of(f"edge-{n}", ("hub-1", "hub-2", "hub-3")) == "hub-3"
-        and duty_of(f"edge-{n}", ("hub-1", "hub-2")) == "hub-1"
-    )
+    name = _moving_node()
     story.until(LISTENED, name)
     assert not story.watch.cares_for(name)
     story.watch.adoption.stand({"hub-1", "hub-2"}, story.now)

@@ -84,6 +84,38 @@ def test_every_bar_and_the_strip_say_in_words_what_they_show() -> None:
     assert [bar.told for bar in strip.troubles] == [words[1]]
 
 
+def test_bars_that_say_the_same_are_pointed_at_as_one() -> None:
+    """With the time and the words of all of them; a bar with some of two kinds stands alone."""
+    runs = drawn(WELL, WELL, (120, 0, 0, 0), DOWN, DOWN, NOTHING, COMING).runs
+    assert [(run.first, run.bars) for run in runs] == [(0, 3), (3, 1), (4, 1), (5, 1), (6, 1)]
+    assert runs[0].told == "2026-11-21 00:00 to 00:15 UTC: healthy 12 min 0 s"
+    assert runs[-1].told == "2026-11-21 00:30 to 00:35 UTC: still to come"
+
+
+def test_a_time_over_midnight_names_both_days() -> None:
+    """Hours alone would be read as those of one day."""
+    (run,) = drawn(WELL, WELL, step_s=86_400).runs
+    assert run.told == "2026-11-21 00:00 to 2026-11-23 00:00 UTC: healthy 10 min 0 s"
+
+
+def test_a_kind_is_one_path_of_all_its_pieces() -> None:
+    """Each where its bar stands, from its top down to its foot."""
+    strip = drawn(WELL, DOWN, WELL)
+    assert strip.paths == {
+        "healthy": "M0.9 12h8.2v24h-8.2zM10.9 0h8.2v12h-8.2zM20.9 12h8.2v24h-8.2z",
+        "offline": "M10.9 12h8.2v24h-8.2z",
+    }
+
+
+def test_a_page_of_quiet_nodes_is_drawn_with_few_elements() -> None:
+    """Thousands of elements would keep a hub from its other work while it draws them."""
+    quiet = {"node": "edge-1", "state": "online", "bars": [WELL] * 90, "total": TOTAL}
+    strip = (
+        shown({**answer(), "items": [quiet]}).partition("uptime-strip")[2].partition("</svg>")[0]
+    )
+    assert strip.count("<path") == strip.count("<rect") == strip.count("<title>") == 1
+
+
 @pytest.mark.parametrize(
     ("share", "words"),
     [

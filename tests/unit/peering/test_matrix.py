@@ -83,6 +83,20 @@ def test_a_hub_that_is_away_by_plan_is_no_trouble_and_is_told_with_its_end() -> 
     assert found.severity == "warn"
 
 
+@pytest.mark.parametrize(
+    ("away", "told"),
+    [("bc", ("alone_hub", "info")), ("b", ("isolated_hub", "error"))],
+)
+def test_a_hub_whose_peers_are_all_away_by_plan_is_alone_by_plan(
+    away: str, told: tuple[str, str]
+) -> None:
+    """One that is missed without a plan makes it isolated."""
+    row = Row("a", "a", 1, 1, [entry("b", AVOID), entry("c", AVOID)], isolated=True)
+    seen = Matrix((SeenRow(row, 0.1),), dict.fromkeys(away, ""))
+    (found,) = (each for each in verdicts(seen) if each.hubs == ("a",))
+    assert (found.kind, found.severity) == told
+
+
 def test_a_dead_link_lies_between_two_hubs_that_both_live() -> None:
     (found,) = verdicts(matrix(3, cells=both("a", "c", AVOID)))
     assert (found.kind, found.hubs) == ("dead_link", ("a", "c"))

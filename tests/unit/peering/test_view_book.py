@@ -346,3 +346,31 @@ async def test_strange_listings_and_unknown_hubs_are_errors_of_ours() -> None:
         await calls.hub_views({"hub": "hub-9"})
     with pytest.raises(RpcError, match="strange"):
         await calls.hub_views({"hub": "hub-2", "bucket": 3})
+
+
+# ---- old messages
+
+
+def test_a_message_that_comes_after_a_later_one_changes_nothing() -> None:
+    """When a wire is back, machines send again what was said while it was out."""
+    one, two = book("hub-1", "edge-1"), book("hub-2", "edge-1")
+    two.believe({"hub-1": DEAD, "hub-2": ALIVE}, {})
+    old = two.of_mine("hub-1")
+    two.believe({"hub-1": ALIVE, "hub-2": ALIVE}, {})
+    one.take(two.of_mine("hub-1"), "hub-2", 1.0)
+    one.take(old, "hub-2", 2.0)
+    assert one.hubs_of("hub-2")["hub-1"] == ALIVE
+    assert one.peers["hub-2"].heard_at == 1.0
+
+
+def test_a_hub_that_started_again_counts_anew_and_an_older_release_not_at_all() -> None:
+    one, two = book("hub-1"), book("hub-2")
+    for _ in range(5):
+        one.take(two.of_mine("hub-1"), "hub-2", 1.0)
+    anew = book("hub-2", hubs={"hub-1": DEAD, "hub-2": HubBelief("alive", "b")})
+    one.take(anew.of_mine("hub-1"), "hub-2", 2.0)
+    assert one.hubs_of("hub-2")["hub-1"] == DEAD
+    for state in (ALIVE, DEAD):
+        told = ViewSection({"hub-1": state, "hub-2": HubBelief("alive", "b")}, one.digest.root())
+        one.take(told, "hub-2", 3.0)
+        assert one.hubs_of("hub-2")["hub-1"] == state
