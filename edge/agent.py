@@ -16,6 +16,7 @@ from edge.identity import Identity
 from edge.ledger import ledger_lines, ledger_of
 from edge.letter_calls import letter_methods
 from edge.link import Link
+from edge.link_streams import Opener
 from edge.pull import Offers
 from edge.pull_calls import pull_methods
 from edge.shipper import Shipper
@@ -60,8 +61,12 @@ class Agent:
     # What must tell the buffer something before any hub hears of this edge, as VMs do that still run.
     prepare: Callable[[], Awaitable[None]] | None = None
     methods: dict[str, Method] = field(default_factory=dict)
+    openers: dict[str, Opener] = field(default_factory=dict)
+    """The streams that hubs may open down the link, by method."""
     count_up: Callable[[Identity, int], Identity] | None = None
     """Writes down a higher incarnation than a copy has; without it this edge gives way to copies."""
+    ordered: Callable[[], dict[str, str]] = dict
+    """What became of the orders that hubs had kept for this edge."""
     follower: Follower | None = None
     """Takes the settings that hubs have for this edge; without one it takes none."""
     hubs: Hubs = field(init=False)
@@ -161,7 +166,7 @@ class Agent:
     def _link(self, view: HubView) -> None:
         """Open a link to a hub that has answered, so that a hub with two addresses gets only one."""
         if self._tasks is not None:
-            link = Link(view, self.runtime, self._headers, self.answer)
+            link = Link(view, self.runtime, self._headers, self.answer, self.openers)
             self._tasks.create_task(link.run())
 
     async def _outrank(self, incarnation: int) -> bool:
@@ -209,6 +214,7 @@ class Agent:
             conf=self.follower.report() if self.follower is not None else Report(),
             uses=self.hubs.preference.chosen,
             run=self._run,
+            ordered=self.ordered(),
         )
 
     def pending(self) -> Ranges:

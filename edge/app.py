@@ -28,8 +28,8 @@ from edge.receive.sink import Sink
 from edge.settings import EdgeSettings
 from edge.sources import Sources, build_sources
 from edge.vm.model import VmEvent, VmSettings
-from edge.vm.service import VmService
-from shared.errors import BufferFull
+from edge.vm.queued import QueuedOrders
+from edge.vm.service import Telemetry, VmService
 from shared.otlp_make import Event, event_part
 from shared.records import Signal
 from shared.runtime import Runtime, system_runtime
@@ -145,6 +145,9 @@ async def _build_around(
     agent.host = replace(host, vms=vms.summary)
     for method in vms.methods:
         agent.methods[method] = _vm_method(vms, method)
+    agent.openers["vm.console.open"] = vms.open_console
+    waited = QueuedOrders(vms.call, agent.heartbeats.beat_now)
+    agent.heartbeats.orders, agent.ordered = waited, waited.report
     opened = asyncio.Event()
 
     async def open_vms() -> None:
@@ -161,7 +164,7 @@ async def _build_around(
         agent,
         vms,
         sources,
-        [agent.run, run_vms, *sources.loops],
+        [agent.run, run_vms, waited.run, *sources.loops],
         server(sources.door),
         server(admin_app(agent)),
         opened,
@@ -176,20 +179,30 @@ def _vm_service(
     async def emit(event: VmEvent) -> None:
         attributes = {"vm.id": event.vm_id, "vm.name": event.vm_name, **event.attributes}
         made = Event(event.time_ns, event.name, event.severity.lower(), event.text, attributes)
-        with contextlib.suppress(BufferFull):  # The VM's own history keeps it; data comes first.
-            await sink.append(event_part(resource, "headwater.vm", [made]))
+        await sink.append(event_part(resource, "headwater.vm", [made]))
 
     return VmService(
         settings.data / VM_FOLDER,
         settings.node_id,
         runtime,
-        VmSettings(
-            on_stop="stop" if settings.vms_on_stop == "stop" else "leave",
-            allow_unisolated=settings.allow_unisolated,
-            templates=settings.templates,
-        ),
+        vm_settings(settings),
         emit,
         changed,
+        telemetry=Telemetry(sink, resource),
+    )
+
+
+def vm_settings(settings: EdgeSettings) -> VmSettings:
+    """What the owner of this machine says about its machines."""
+    return VmSettings(
+        on_stop="stop" if settings.vms_on_stop == "stop" else "leave",
+        allow_unisolated=settings.allow_unisolated,
+        templates=settings.templates,
+        image_folders=settings.image_folders,
+        image_urls=settings.image_urls,
+        image_bytes_max=settings.image_bytes_max,
+        images_bytes_max=settings.images_bytes_max,
+        image_free_bytes_min=settings.image_free_bytes_min,
     )
 
 

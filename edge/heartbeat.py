@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from shared.backoff import Backoff, backoff_seconds
 from shared.beat import OUTRANK_HEADER, Beat, BeatReply, read_beat_reply, write
 from shared.conf_report import Wanted
 from shared.errors import BadInput, Cloned, HeadwaterError, Refused, Removed, Unreachable
+from shared.orders import QueuedOrder
 from shared.runtime import HttpClient, Runtime
 from shared.tasks import Bell
 
@@ -37,6 +38,14 @@ _RETRY = Backoff(seconds_initial=0.5, seconds_max=10.0)
 
 OUTRANK_SECONDS = 0.5
 """How soon an edge beats again that has shown to be no copy."""
+
+
+class Orders(Protocol):
+    """Who does what waited on hubs for this edge."""
+
+    def heard(self, hub_id: str, orders: Sequence[QueuedOrder]) -> None:
+        """A hub answered, and hands over these orders."""
+        ...
 
 
 async def _never(incarnation: int) -> bool:
@@ -68,6 +77,7 @@ class Heartbeats:
     discovered: Callable[[list[HubView]], None]
     met: Callable[[HubView], None]
     settings: Settings | None = None
+    orders: Orders | None = None
     outrank: Callable[[int], Awaitable[bool]] = _never
     """Makes the incarnation of this edge higher than one; False when it cannot."""
     _bells: dict[str, Bell] = field(default_factory=dict)
@@ -149,6 +159,8 @@ class Heartbeats:
         self.hubs.hinted(view, reply.prefer, now)
         if self.settings is not None:
             self.settings.heard(reply.hub_id, reply.conf)
+        if self.orders is not None:
+            self.orders.heard(reply.hub_id, reply.orders)
         for gone in self.hubs.told(view, reply.hubs, now):
             log.info("no hub names %s any more: it is forgotten", gone.name)
             self._forget(gone)

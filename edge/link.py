@@ -3,39 +3,49 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
 
 from edge.hubs import HubView
+from edge.link_streams import LinkStreams, Opener
 from shared import jsonrpc
 from shared.backoff import Backoff, backoff_seconds
-from shared.errors import HeadwaterError, RpcError
+from shared.errors import BadInput, HeadwaterError, RpcError
 from shared.records import MIB
 from shared.runtime import Duplex, Runtime
+from shared.streams import is_frame
 
 log = logging.getLogger(__name__)
 
 ANSWER_BYTES_MAX = 3 * MIB  # A larger message than the link carries would break it, for all calls.
-CALLS_MAX = 256  # Per hub; more are answered "busy" at once, so that memory stays bounded.
+CALLS_MAX = 1024  # Per hub; more are answered "busy" at once, so that memory stays bounded.
+UNSENT_BYTES_MAX = 8 * MIB
+"""Of answers that a hub does not take in; calls that come meanwhile are answered "busy"."""
+
+CANCEL, OPEN = "$/cancel", "stream.open"
 
 WELCOME_SECONDS = 1.0
 
 _RETRY = Backoff(seconds_initial=0.5, seconds_max=15.0)
+
+CALL_SECONDS_MAX = 24 * 3600.0
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
 @dataclass(slots=True)
 class Link:
-    """The link to one hub: dial, answer calls, dial again."""
+    """The link to one hub: dial, answer calls and carry streams, dial again."""
 
     view: HubView
     runtime: Runtime
     headers: dict[str, str]
     answer: Answer
+    openers: Mapping[str, Opener] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Keep the link up as long as its hub is known."""
@@ -56,43 +66,115 @@ class Link:
 
     async def _serve(self, duplex: Duplex) -> None:
         self.view.linked = True
-        # Not a TaskGroup: before Python 3.13 one that ends by an error swallows a cancellation that
-        # arrives meanwhile, and this loop would outlive its owner.
-        calls: set[asyncio.Task[None]] = set()
+        session = EdgeSession(duplex, self.answer, LinkStreams(self.openers, duplex.send))
         try:
             while True:
-                message = await duplex.receive()
-                if len(calls) >= CALLS_MAX:
-                    await self._refuse(duplex, message)
-                    continue
-                task = asyncio.create_task(self._answer(duplex, message))
-                calls.add(task)
-                task.add_done_callback(calls.discard)
+                await session.take(await duplex.receive())
         finally:
             self.view.linked = False
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
-            with contextlib.suppress(HeadwaterError):
-                await duplex.close()
+            await session.close()
 
-    async def _refuse(self, duplex: Duplex, message: bytes) -> None:
-        call_id = jsonrpc.call_id_of(jsonrpc.read_body(message))
-        error = RpcError(
-            "busy", f"this edge works on {CALLS_MAX} calls already", {"retryable": True}
-        )
-        await duplex.send(orjson.dumps(jsonrpc.error_answer(call_id, error)))
 
-    async def _answer(self, duplex: Duplex, message: bytes) -> None:
-        answer = await answer_message(message, self.answer)
-        if answer is not None and len(answer) > ANSWER_BYTES_MAX:
-            call_id = jsonrpc.call_id_of(jsonrpc.read_body(message))
+class EdgeSession:
+    """One connection to a hub: what is worked on for it. Calls end with it; operations do not."""
+
+    def __init__(self, duplex: Duplex, answer: Answer, streams: LinkStreams) -> None:
+        self._duplex, self._answer, self._streams = duplex, answer, streams
+        # Not a TaskGroup: before Python 3.13 one that ends by an error swallows a cancellation that
+        # arrives meanwhile, and the loop of the link would outlive its owner.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: dict[object, asyncio.Task[None]] = {}
+        self._unsent_bytes = 0
+
+    async def take(self, message: bytes) -> None:
+        """Begin what a message asks for; never waits for it. Raises Unreachable."""
+        if is_frame(message):
+            with contextlib.suppress(BadInput):  # A frame of another version; its stream will end.
+                await self._streams.ends.take(message)
+            return
+        if len(self._tasks) >= CALLS_MAX or self._unsent_bytes > UNSENT_BYTES_MAX:
+            await self._refuse(message)
+            return
+        value = _value_of(message)
+        if isinstance(value, dict) and value.get("method") == CANCEL:
+            self._cancel(value.get("params"))
+            return
+        number = jsonrpc.call_id_of(value)
+        task = self._calls[number] = asyncio.create_task(self._work(message, number))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _cancel(self, params: Any) -> None:
+        """Nobody waits for an answer. An operation that it began goes on: it has its own end."""
+        task = self._calls.get(params.get("id")) if isinstance(params, dict) else None
+        if task is not None:
+            task.cancel()
+
+    async def _refuse(self, message: bytes) -> None:
+        text = f"this edge works on {len(self._tasks)} calls already"
+        error = RpcError("busy", text, {"retryable": True})
+        call_id = jsonrpc.call_id_of(_value_of(message))
+        await self._duplex.send(orjson.dumps(jsonrpc.error_answer(call_id, error)))
+
+    async def _work(self, message: bytes, number: object) -> None:
+        try:
+            within = partial(self._within, _seconds_of(_value_of(message)))
+            answer = await answer_message(message, within)
+            if answer is not None:
+                await self._send(message, answer)
+        finally:
+            if self._calls.get(number) is asyncio.current_task():
+                del self._calls[number]
+
+    async def _send(self, message: bytes, answer: bytes) -> None:
+        if len(answer) > ANSWER_BYTES_MAX:
             error = RpcError("quota", "the answer is too large for a link: ask for less")
+            call_id = jsonrpc.call_id_of(_value_of(message))
             answer = orjson.dumps(jsonrpc.error_answer(call_id, error))
-        if answer is not None:
+        self._unsent_bytes += len(answer)
+        try:
             # The call ran to its end even when the link broke meanwhile; the hub asks again by id.
             with contextlib.suppress(HeadwaterError):
-                await duplex.send(answer)
+                await self._duplex.send(answer)
+        finally:
+            self._unsent_bytes -= len(answer)
+
+    async def _within(self, seconds: float | None, method: str, params: dict[str, Any]) -> Any:
+        """Answer within the time that the hub waits, so that no work goes on for nobody."""
+        answer = self._streams.open(params) if method == OPEN else self._answer(method, params)
+        if seconds is None:
+            return await answer
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError:
+            text = f"{method} took longer than the {seconds:g} s that it was given"
+            raise RpcError("outcome_unknown", text, {"retryable": True}) from None
+
+    async def close(self) -> None:
+        """End everything that was worked on for this hub."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._streams.close("the link broke")
+        with contextlib.suppress(HeadwaterError):
+            await self._duplex.close()
+
+
+def _value_of(message: bytes) -> Any:
+    """What a message holds; None for what is no JSON."""
+    try:
+        return jsonrpc.read_body(message)
+    except RpcError:
+        return None
+
+
+def _seconds_of(value: Any) -> float | None:
+    """How long a call may take; None for hubs that do not say."""
+    seconds = value.get("seconds") if isinstance(value, dict) else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
+        return None
+    return min(float(seconds), CALL_SECONDS_MAX)
 
 
 async def answer_message(message: bytes, answer: Answer) -> bytes | None:

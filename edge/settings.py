@@ -8,6 +8,7 @@ from edge.receive.alert_rule import DEFAULT_RULES, AlertRule
 from edge.receive.scrape_target import Target, read_targets
 from edge.receive.scrub_rules import ScrubRule, read_scrub_rules
 from edge.receive.tail_rule import TailRule, read_tail_rules
+from edge.vm.image_settings import read_folders, read_prefixes
 from shared import readers
 from shared.address import HUB_PORT, OTLP_PORT, Address, is_loopback
 from shared.machine import machine_name
@@ -132,6 +133,24 @@ class EdgeSettings:
     # Only what ships with Headwater can run until the owner of the machine adds more.
     templates: dict[str, tuple[str, ...]] = option(
         dict, "command lines that sandboxes may run, by name", readers.commands
+    )
+    # Whoever may order machines could read any file of this machine as the disk of one.
+    image_folders: tuple[str, ...] = option(
+        (), "folders from which images of VMs may be imported", read_folders
+    )
+    # Whoever may name a URL sees what this machine sees behind it.
+    image_urls: tuple[str, ...] = option(
+        (), "addresses below which images of VMs may be fetched", read_prefixes
+    )
+    # Room for the largest cloud images that people make.
+    image_bytes_max: int = option(32 * 1024 * MIB, "how large one image may be", readers.size_bytes)
+    # Four of those; on a small disk the free bytes below end it sooner.
+    images_bytes_max: int = option(
+        128 * 1024 * MIB, "how large all images together may be", readers.size_bytes
+    )
+    # The buffer of this edge and its books must still be written.
+    image_free_bytes_min: int = option(
+        512 * MIB, "free bytes that images leave on the disk", readers.size_bytes
     )
     # Traffic is not encrypted yet, so leaving the machine takes a conscious yes.
     insecure: bool = option(

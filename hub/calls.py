@@ -27,7 +27,7 @@ ANSWER_BYTES_MAX = 64 * MIB  # What an edge answers is a page, at most a few of 
 HOP_RESERVE = 0.9  # What a hop passes on of the time it was given; the rest is for the way back.
 
 # Only these say that the path failed; any other answer is the edge's own and is final.
-_TRY_NEXT = frozenset({"node_unreachable", "outcome_unknown"})
+TRY_NEXT = frozenset({"node_unreachable", "outcome_unknown"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +65,26 @@ class Calls:
         began = loop.time()
         hops: list[dict[str, Any]] = []
         last: RpcError | None = None
-        for peer in self._paths(node_id, passed):
+        for peer in self.paths(node_id, passed):
             left = seconds - (loop.time() - began)
             if left <= 0:
-                break
+                raise self.late(node_id, method, seconds, hops, last)
             at = loop.time()
             try:
                 answer = await self._try(peer, node_id, method, params, left, passed)
             except RpcError as error:
-                hops.append(self._hop(peer, loop.time() - at, error))
-                if error.kind not in _TRY_NEXT:
+                hops.append(self.hop(peer, loop.time() - at, error))
+                if error.kind not in TRY_NEXT:
                     error.data["hops"] = hops
                     raise
-                last = error
+                if last is None or last.kind != "outcome_unknown":
+                    last = error  # What may have been done stays so, whatever the other paths say.
                 continue
-            mine = self._hop(None, loop.time() - began)
+            mine = self.hop(None, loop.time() - began)
             return Answer(answer.result, [*hops, mine, *answer.hops] if peer else [*hops, mine])
-        raise self._nobody(node_id, method, hops, last, passed)
+        raise self.nobody(node_id, method, hops, last, passed)
 
-    def _paths(self, node_id: str, passed: Sequence[str]) -> list[Peer | None]:
+    def paths(self, node_id: str, passed: Sequence[str]) -> list[Peer | None]:
         """None stands for this hub's own link."""
         paths: list[Peer | None] = [None] if node_id in self.links.sessions else []
         if len(passed) + 1 < HOPS_MAX:
@@ -125,6 +126,8 @@ class Calls:
             "passed": [*passed, self.hub_id],
         }
         value = await self._send(peer, orjson.dumps(order), seconds)
+        if not isinstance(value, dict) or not value.keys() & {"result", "error"}:
+            raise RpcError("outcome_unknown", f"{peer.key} answered something unreadable")
         result = jsonrpc.read_answer(value)
         if not isinstance(result, dict) or not isinstance(result.get("hops"), list):
             raise RpcError("outcome_unknown", f"{peer.key} answered something unreadable")
@@ -143,7 +146,8 @@ class Calls:
                 "node_unreachable" if failed else "outcome_unknown", f"{peer.key}: {error}"
             ) from error
 
-    def _hop(self, peer: Peer | None, seconds: float, error: HeadwaterError | None = None) -> Any:
+    def hop(self, peer: Peer | None, seconds: float, error: HeadwaterError | None = None) -> Any:
+        """One step of the path, for people."""
         hop: dict[str, Any] = {
             "hub": peer.key if peer else self.hub_id,
             "ms": round(seconds * 1000, 2),
@@ -152,7 +156,22 @@ class Calls:
             hop["error"] = str(error)
         return hop
 
-    def _nobody(
+    def late(
+        self,
+        node_id: str,
+        method: str,
+        seconds: float,
+        hops: list[dict[str, Any]],
+        last: RpcError | None,
+    ) -> RpcError:
+        """What is said when the time was over before all paths were tried."""
+        if last is not None and last.kind == "outcome_unknown":
+            return self.nobody(node_id, method, hops, last, ())
+        text = f"the {seconds:g} s for {method} were over before {node_id} was reached"
+        data = {"node": node_id, "hops": hops, "retryable": True}
+        return RpcError("node_unreachable", text, data)
+
+    def nobody(
         self,
         node_id: str,
         method: str,
@@ -160,10 +179,12 @@ class Calls:
         last: RpcError | None,
         passed: Sequence[str],
     ) -> RpcError:
-        data = {"node": node_id, "hops": hops, "retryable": True}
+        """What is said when no path led to the node."""
+        data: dict[str, Any] = {"node": node_id, "hops": hops, "retryable": True}
         if last is not None and last.kind == "outcome_unknown":
             text = f"{method} was sent to {node_id}, but the answer was lost; repeat the request_id"
             return RpcError("outcome_unknown", text, data)
         if passed:
             return RpcError("node_unreachable", f"{self.hub_id} has no link to {node_id}", data)
+        data["retryable"] = False  # Every hub was tried: no other one would do better.
         return RpcError("no_path", f"no hub in reach has a link to {node_id}", data)

@@ -13,6 +13,9 @@ from hub.registry import Registry
 from shared.liveness import NodeState
 from shared.merge import LABELS, REGISTERED, ROLE, UNIX_MS_MAX, NodeRecord, Observation
 
+MAINTENANCE = "maintenance"
+"""The field of a node's record that says that people work on it."""
+
 SAME_MS = 1000
 """Moments of one beat differ by less: by its way between hubs, and by their clocks."""
 
@@ -65,6 +68,7 @@ def describe_node(registry: Registry, record: NodeRecord, now: Now) -> dict[str,
         "age_s": _seconds(min(ages.values(), default=_age_by_record(last, now))),
         "told_age_s": _seconds(registry.age_seconds(record.node_id, now.seconds)),
         "draining": registry.is_draining(record),
+        "maintenance": maintenance_of(record),
         "labels": record.intent_value(LABELS) or {},
         "role": record.intent_value(ROLE) or None,
         "registered": _registered(record),
@@ -76,6 +80,20 @@ def describe_node(registry: Registry, record: NodeRecord, now: Now) -> dict[str,
         "incarnation": seen.incarnation if seen else 0,
         "beat": seen.beat if seen else 0,
         "hubs": {hub: now.before(age) for hub, age in sorted(ages.items())},
+    }
+
+
+def maintenance_of(record: NodeRecord) -> dict[str, Any] | None:
+    """By whom, since when and why people work on a node, and which VMs ran before; None if nobody."""
+    told = record.intent_value(MAINTENANCE)
+    if not isinstance(told, dict):
+        return None
+    at_ms, vms = told.get("at_ms"), told.get("vms")
+    return {
+        "by": str(told.get("by", "")),
+        "since": time_of_ms(at_ms) if isinstance(at_ms, int) else None,
+        "why": str(told.get("why", "")),
+        "vms": [vm for vm in vms if isinstance(vm, str)] if isinstance(vms, list) else [],
     }
 
 

@@ -36,6 +36,7 @@ from shared.errors import (
     Unreachable,
     UnsupportedType,
 )
+from shared.orders import QueuedOrder
 from shared.readers import NAME
 from shared.receipt import Outcome, PushReply, Receipt, write_reply
 from shared.records import MIB, Chunk
@@ -95,6 +96,11 @@ def _no_copy_known(node_id: str, run: str) -> Cloned | None:
     """Nobody looks for copies."""
 
 
+def _no_orders(beat: Beat) -> list[QueuedOrder]:
+    """Nobody keeps orders for edges."""
+    return []
+
+
 def _no_settings(node_id: str, report: Report) -> Wanted | None:
     """Nobody has settings for edges."""
     return None
@@ -115,6 +121,8 @@ class EdgeDoors:
     heard: Callable[[Beat], None] = _nobody
     settings: Callable[[str, Report], Wanted | None] = _no_settings
     """Notes what an edge says of its settings, and returns which it should have."""
+    orders: Callable[[Beat], list[QueuedOrder]] = _no_orders
+    """The orders that waited for the edge that beats."""
     hint: Callable[[Beat, float], str | None] = _no_hint
     """Says to which hub an edge should go: empty for none, None when this hub gives no hints."""
     pushed: Callable[[str, float], None] = _no_push
@@ -167,6 +175,7 @@ class EdgeDoors:
             self.crowd.credit_bytes_per_s(now),
             self.settings(node_id, beat.conf),
             self.hint(beat, now),
+            self.orders(beat),
         )
         return JsonBytes(beats.write(reply))
 

@@ -43,6 +43,7 @@ MEANINGS: Mapping[str, str] = {
     "records_parked": "Records of peers that could not be applied and were set aside, in all",
     "records_withheld": "Records that this hub has in part, since orders in them wait for a clock",
     "changes_rescued": "Changes that their hub had lost in a crash, and this one told anew",
+    "consoles": "Consoles of machines that people look at through this hub",
     "unbalanced_ledgers": "Nodes whose own sums do not add up to what they produced",
 }
 """What the plain gauges tell, by name."""

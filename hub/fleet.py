@@ -23,9 +23,11 @@ from hub.store.chunks import ChunkStore
 from hub.upkeep import Upkeep
 from shared.errors import BadInput, RpcError
 from shared.label_name import check_label_names
+from shared.liveness import NodeState
 from shared.merge import DRAINING, LABELS, NodeRecord
 from shared.runtime import Runtime
 
+HEARD = (NodeState.ONLINE, NodeState.LATE)
 NODES_AT_ONCE = 1000
 DRAIN_MARGIN_SECONDS = 15.0
 
@@ -71,11 +73,6 @@ class Fleet:
         """One node."""
         wanted = params.read(params.OfNode, raw)
         return describe_node(self.registry, self.node(wanted.node), self.now())
-
-    async def node_drain(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """Ask that a node takes no new work; `edge.drain` empties its buffer."""
-        wanted = params.read(params.OfNode, raw)
-        return await self._set(wanted.node, DRAINING, True)
 
     async def node_undrain(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Let a node take new work again."""
@@ -163,8 +160,11 @@ class Fleet:
         vms = Counter[str]()
         for number, node_id in enumerate(self.registry.roster.names, 1):
             seen = self.registry.newest(node_id)
-            machines = seen.vms if seen else ()
-            vms.update(str(each.get("state", "")) for each in machines if isinstance(each, dict))
+            known = [each for each in (seen.vms if seen else ()) if isinstance(each, dict)]
+            if self.registry.state(node_id) in HEARD:
+                vms.update(str(each.get("state", "")) for each in known)
+            elif known:  # What runs on a silent node is not known.
+                vms["unknown"] += len(known)
             if number % NODES_AT_ONCE == 0:
                 await asyncio.sleep(0)
         return Counter(self.nodes.states()), vms

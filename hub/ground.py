@@ -16,6 +16,7 @@ from hub.links import Links
 from hub.mesh import Mesh
 from hub.registry import Registry
 from hub.store.chunks import ChunkStore
+from hub.web.sockets import SocketSpec
 from shared.runtime import Runtime
 from shared.sqlite import Database
 from shared.stamp import HybridClock, Stamp
@@ -51,12 +52,17 @@ class Ground:
     edges: EdgeDoors
     keeper: Keeper
     crowd: Crowd
+    ask_store: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+    """Answers a question about stored data, such as event.list; raises RpcError."""
     on_verdict: list[Callable[[str, str, str], None]] = field(default_factory=list)
     """Who is told when this hub's verdict on a node changes: node, state, reason."""
     in_status: dict[str, Callable[[], Any]] = field(default_factory=dict)
     """What parts add to the answer of hub.status, by name."""
     in_gauges: list[Callable[[], Mapping[str, float]]] = field(default_factory=list)
     """What parts add to the metrics, by names that hub.exposition explains."""
+
+    sockets: list[SocketSpec] = field(default_factory=list)
+    """What parts add to the WebSockets of the hub."""
 
     @property
     def hub_id(self) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
 
 from hub.answers import build_answers
 from hub.audit import Audit
@@ -35,8 +34,8 @@ from hub.services import (
     build_tail,
 )
 from hub.upkeep import build_upkeep
-from hub.vms import Vms
 from hub.web.routes import RouteSpec
+from hub.web.sockets import SocketSpec
 from shared.errors import Unavailable
 from shared.runtime import Runtime
 from shared.tasks import repeat
@@ -58,7 +57,13 @@ class Hub:
         self.changes = Changes(self.registry, self.store, self.peers)
         self._build_services()
         ground = build_ground(
-            footing, self.mesh, self.calls, self._report, self._edge_side, self.upkeep
+            footing,
+            self.mesh,
+            self.calls,
+            self._report,
+            self._edge_side,
+            self.upkeep,
+            self.answers,
         )
         self._build_parts(ground)
         self._build_watching(ground)
@@ -97,13 +102,13 @@ class Hub:
         )
         self.fleet = build_fleet(footing, self.mesh, self.calls, self.upkeep)
         self.answers = build_answers(*own_store, self.runtime)
-        self.vms = Vms(self.registry, self.calls, self.runtime, hub_id)
 
     def _build_parts(self, ground: Ground) -> None:
         """Build what stands on all that is there by now, and the methods of everything."""
         hub_id = self.config.hub_id
-        methods = method_table(self.fleet, self.vms, self.audit, self.runtime, hub_id, self.answers)
+        methods = method_table(self.fleet, self.audit, self.runtime, hub_id, self.answers)
         self.parts = build_parts(ground)
+        self._part_sockets = ground.sockets
         self.fleet.in_status = ground.in_status
         for part in self.parts:
             methods |= part.methods()
@@ -192,9 +197,6 @@ class Hub:
 
     def routes(self, pages: Sequence[RouteSpec] = ()) -> list[Route | WebSocketRoute]:
         """All routes, guarded."""
-        link = WebSocketRoute("/edge/link", self._link)
-        return [link, *self.guard.routes([*self.route_table(), *pages])]
-
-    async def _link(self, socket: WebSocket) -> None:
-        if not await self.guard.refuse_socket("edge", socket):
-            await self.edge_doors.link(socket)
+        link = SocketSpec("/edge/link", "edge", self.edge_doors.link)
+        sockets = self.guard.sockets([link, *self._part_sockets])
+        return [*sockets, *self.guard.routes([*self.route_table(), *pages])]

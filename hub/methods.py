@@ -20,31 +20,12 @@ from hub.query.coverage import Backlog, coverage
 from hub.query.methods import QUESTIONS
 from hub.query.times import NS_PER_S, TIME_NS_MAX, parse_time
 from hub.rpc import Handler, Method
-from hub.vms import CHANGES, READS, Vms
 from shared import __version__
 from shared.runtime import Runtime
-
-OF_VM: Mapping[str, str] = {
-    "vm.get": "One VM, asked of its node: vm, node.",
-    "vm.console.log": "What a VM wrote to its console: vm, node, offset, limit.",
-    "op.get": "One operation: node, op_id.",
-    "op.list": "The operations of a node, newest first: node, vm, limit.",
-    "op.wait": "Wait for the end of an operation: node, op_id, timeout_s.",
-    "node.drivers": "What can run on a node, and why something cannot: node.",
-    "vm.create": "Make a VM: node, spec, id, start, request_id, wait_s.",
-    "vm.start": "Start a VM, or resume a paused one: vm, node, request_id, wait_s.",
-    "vm.stop": "Stop a VM: vm, node, mode, timeout_s, force_after, request_id, wait_s.",
-    "vm.reboot": "Stop and start a VM: vm, node, mode, request_id, wait_s.",
-    "vm.pause": "Halt a VM where it is: vm, node, request_id, wait_s.",
-    "vm.resume": "Let a paused VM go on: vm, node, request_id, wait_s.",
-    "vm.delete": "Remove a VM: vm, node, force, request_id, wait_s.",
-    "vm.console.send": "Type into a VM's console: vm, node, data, request_id.",
-}
 
 
 def method_table(
     fleet: Fleet,
-    vms: Vms,
     audit: Audit,
     runtime: Runtime,
     hub_id: str,
@@ -58,7 +39,6 @@ def method_table(
             NODE_LIST_SUMMARY,
         ),
         "node.get": Method(fleet.node_get, params.OfNode),
-        "node.drain": Method(fleet.node_drain, params.OfNode),
         "node.undrain": Method(fleet.node_undrain, params.OfNode),
         "node.label": Method(fleet.node_label, params.LabelNode),
         "hub.list": Method(fleet.hub_list, params.Nothing),
@@ -68,7 +48,6 @@ def method_table(
         "edge.drain": Method(fleet.edge_drain, params.DrainNode),
         "edge.drain.status": Method(fleet.edge_drain_status, params.DrainsOfNode),
         "edge.drain.cancel": Method(fleet.edge_drain_cancel, params.CancelDrain),
-        "vm.list": Method(vms.list, params.ListVms),
         "ledger.show": Method(audit.show, params.ShowLedger),
         "ledger.verify": Method(audit.verify, params.VerifyLedger),
         "ledger.conflicts": Method(audit.conflicts, params.ListConflicts),
@@ -80,10 +59,6 @@ def method_table(
     letters = Letters(fleet.calls)
     for name, summary in SUMMARIES.items():
         table[name] = Method(letters.method(name), LETTER_PARAMS[name], summary)
-    for name in READS:
-        table[name] = Method(_named(vms.read, name), None, OF_VM[name])
-    for name in CHANGES:
-        table[name] = Method(_named(vms.change, name), None, OF_VM[name])
     table["rpc.discover"] = Method(lambda _: _discover(table), params.Nothing, "These methods.")
     return table
 
@@ -186,11 +161,3 @@ def _range_ms(raw: Mapping[str, Any], now_ns: int, back_s: int | None) -> tuple[
     if start is not None:
         start_ns = parse_time(start, now_ns, "start")
     return start_ns // 1_000_000, end_ns // 1_000_000 + 1
-
-
-def _named(handler: Any, name: str) -> Handler:
-    async def call(raw: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = await handler(name, raw)
-        return answer
-
-    return call

@@ -45,6 +45,8 @@ SEVERITY_OF = {
     "store.damaged": "error",
     "store.healed": "warn",
     "views.differ": "warn",
+    "vm.order.expired": "warn",
+    "vm.order.refused": "warn",
 }
 """Events that somebody should look at; all others are for information."""
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from shared.errors import RpcError
+from shared.pattern_words import in_words
 from shared.ranges import SEQ_MAX
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -78,21 +79,9 @@ class ListConflicts(Struct, forbid_unknown_fields=True):
     hub: Name | None = None
 
 
-class ListVms(Struct, forbid_unknown_fields=True):
-    """All VMs, or those of one node, or with a text in name, id, node, status or image."""
-
-    node: Name | None = None
-    text: Annotated[str, Meta(max_length=200)] = ""
-    after: Annotated[str, Meta(max_length=200)] = ""
-    cursor: Annotated[str, Meta(max_length=200)] = ""
-    """The cursor of an answer, which is the node of the last VM in it."""
-    limit: Annotated[int, Meta(ge=1, le=2000)] = 1000
-    """About how many: a page has all VMs of its last node."""
-
-
 def read(kind: type[Struct], params: dict[str, Any]) -> Any:
     """Check named parameters; raises RpcError invalid_params that says which one is wrong."""
     try:
         return msgspec.convert(params, kind)
     except msgspec.ValidationError as error:
-        raise RpcError("invalid_params", f"parameters: {error}") from error
+        raise RpcError("invalid_params", f"parameters: {in_words(error)}") from error

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from hub.conf import part as conf_part
+from hub.consoles import part as consoles_part
 from hub.ground import Ground
 from hub.lead import part as lead_part
+from hub.machines import part as machine_part
 from hub.nodes import check_part, grave_part, live_part
 from hub.part import Part
 from hub.peering import (
@@ -28,6 +30,8 @@ BUILDERS: Sequence[Callable[[Ground], Part]] = (
     check_part.build,
     conf_part.build,
     lead_part.build,
+    machine_part.build,
+    consoles_part.build,
 )
 
 

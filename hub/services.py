@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hub.answers import Answers
 from hub.audit import Audit
 from hub.calls import Calls
 from hub.credits import CreditLimits
@@ -112,7 +113,13 @@ def build_fleet(footing: Footing, mesh: Mesh, calls: Calls, upkeep: Upkeep) -> F
 
 
 def build_ground(
-    footing: Footing, mesh: Mesh, calls: Calls, report: Report, edge: EdgeSide, upkeep: Upkeep
+    footing: Footing,
+    mesh: Mesh,
+    calls: Calls,
+    report: Report,
+    edge: EdgeSide,
+    upkeep: Upkeep,
+    answers: Answers,
 ) -> Ground:
     """What the parts stand on."""
     return Ground(
@@ -138,6 +145,7 @@ def build_ground(
         edges=edge.doors,
         keeper=upkeep.keeper,
         crowd=edge.crowd,
+        ask_store=answers.ask,
     )
 
 

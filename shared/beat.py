@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 from shared.conf_report import Report, Wanted
 from shared.errors import BadInput
 from shared.merge import Count
+from shared.orders import Ordered, QueuedOrder
 from shared.readers import NAME
 
 JSON_LEVELS_SPARE = 40  # Records and answers carry what a beat says some levels deeper.
@@ -41,7 +42,8 @@ class Beat(msgspec.Struct, frozen=True):
     that may not push tells them so. `wall_ms` is the edge's clock when it spoke, by which hubs
     estimate how wrong it is. `conf` says which settings from hubs it has, and `uses` names the hub
     that it pushes to: its id, or its address as long as that is not known. `run` is drawn anew at each
-    start of the agent, so that hubs tell two copies of it from one; older edges name none.
+    start of the agent, so that hubs tell two copies of it from one; older edges name none. `ordered` says
+    what became of the orders for machines that hubs had kept for this edge.
     """
 
     node_id: NodeId
@@ -59,6 +61,7 @@ class Beat(msgspec.Struct, frozen=True):
     conf: Report = Report()
     uses: Annotated[str, Meta(max_length=300)] = ""
     run: Run = ""
+    ordered: Ordered = {}
 
     def __post_init__(self) -> None:
         # A hub keeps the name of a node in many tables: one text for all of them.
@@ -70,7 +73,8 @@ class BeatReply(msgspec.Struct, frozen=True):
 
     `proofs` and `credit_bytes_per_s` are those of shared.receipt.PushReply; `conf` recognises the
     settings that the edge should have. `prefer` names the hub that it should push to instead; empty
-    for this one, None from a hub that gives no hints.
+    for this one, None from a hub that gives no hints. `orders` are those for its machines that waited
+    for it: each is done once, however many hubs hand it over.
     """
 
     hub_id: str
@@ -82,6 +86,7 @@ class BeatReply(msgspec.Struct, frozen=True):
     credit_bytes_per_s: float | None = None
     conf: Wanted | None = None
     prefer: str | None = None
+    orders: list[QueuedOrder] = []
 
 
 class _Buffer(msgspec.Struct):

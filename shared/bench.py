@@ -76,6 +76,19 @@ def mesh(seconds: float, nodes: int, part: str) -> None:
     _run(partial(measure, nodes=nodes, part=part), seconds)
 
 
+@bench.command("calls")
+@click.option("--seconds", default=5.0, show_default=True, help="How long each load lasts.")
+def calls(seconds: float) -> None:
+    """Call machines through hubs, kill the hub that is used, start machines, list 10,000 of them.
+
+    Prints one flat JSON object. Hubs, edge and load are processes on this machine and share its
+    cores; what a call costs more through a hub is told against the edge's own socket.
+    """
+    from shared.benchmarks.calls import measure  # Late: other commands need none of it.
+
+    _run(measure, seconds)
+
+
 def _run(measure: Measure, seconds: float) -> None:
     if not 0 < seconds <= 600:
         raise click.UsageError("--seconds must be more than 0 and at most 600")

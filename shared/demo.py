@@ -1,11 +1,29 @@
 """The demo: two peered hubs and an edge on this machine, as a plan of what to start."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from shared import readers
 from shared.address import HUB_PORT, OTLP_PORT, Address, as_seen_here, is_loopback
-from shared.settings import option
+from shared.settings import as_flag, option, option_of, settings_class
+
+FOR_THE_EDGE = (
+    *("image_folders", "image_urls"),
+    *("image_bytes_max", "images_bytes_max", "image_free_bytes_min"),
+)
+"""Settings that the demo hands on to its edge where they are given."""
+
+
+def _as_edge(name: str) -> Callable[[object], str]:
+    """Reads what the edge will read: a mistake is told before anything starts."""
+
+    def read(value: object) -> str:
+        declared = next(item for item in fields(settings_class("edge")) if item.name == name)
+        option_of(declared).read(value)
+        return ",".join(value) if isinstance(value, list | tuple) else str(value)
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,26 @@ class DemoSettings:
     )
     # No file is read unasked.
     tail: tuple[Path, ...] = option((), "log files to follow", readers.paths, env=("TAIL",))
+    # What the edge of the demo takes by itself is what a worker takes.
+    image_folders: str = option(
+        "", "folders from which images of VMs may be imported", _as_edge("image_folders")
+    )
+    image_urls: str = option(
+        "", "addresses below which images of VMs may be fetched", _as_edge("image_urls")
+    )
+    image_bytes_max: str = option(
+        "", "how large one image may be, else as a worker", _as_edge("image_bytes_max")
+    )
+    images_bytes_max: str = option(
+        "",
+        "how large all images together may be, else as a worker",
+        _as_edge("images_bytes_max"),
+    )
+    image_free_bytes_min: str = option(
+        "",
+        "free bytes that images leave on the disk, else as a worker",
+        _as_edge("image_free_bytes_min"),
+    )
     # Traffic is not encrypted yet, so leaving the machine takes a conscious yes.
     insecure: bool = option(
         False,
@@ -107,4 +145,8 @@ def _edge(name: str, settings: DemoSettings) -> Child:
     ]
     if settings.tail:
         arguments += ["--tail", ",".join(map(str, settings.tail))]
+    handed_on = {setting: getattr(settings, setting) for setting in FOR_THE_EDGE}
+    for setting, value in handed_on.items():
+        if value:
+            arguments += [as_flag(setting), value]
     return Child(name, folder, tuple(arguments), f"http://127.0.0.1:{settings.otlp_port}/livez")

@@ -5,9 +5,14 @@ log is unlinking a file. Offsets count from the first byte that the machine ever
 back. Only the standard library is used, since the shim imports this file.
 """
 
+from __future__ import annotations
+
 import os
-from dataclasses import dataclass
-from pathlib import Path
+
+from edge.vm.shim_values import TYPE_CHECKING, dataclass
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PREFIX, SUFFIX = "console-", ".log"
 
@@ -26,7 +31,7 @@ class ConsolePage:
 class ConsoleLog:
     """Appends console bytes and keeps at most `bytes_max` of them (and at least half of that)."""
 
-    def __init__(self, folder: Path, bytes_max: int) -> None:
+    def __init__(self, folder: Path | str, bytes_max: int) -> None:
         self._folder = folder
         self._half = max(bytes_max // 2, 4096)
         files = log_files(folder)
@@ -51,26 +56,40 @@ class ConsoleLog:
         os.close(self._fd)
         for start, path in log_files(self._folder):
             if start < self._start:
-                path.unlink(missing_ok=True)
+                _unlink(path)
         self._start, self._size = self._start + self._size, 0
         self._fd = self._open()
 
     def _open(self) -> int:
-        path = self._folder / f"{PREFIX}{self._start:015d}{SUFFIX}"
+        path = os.path.join(self._folder, f"{PREFIX}{self._start:015d}{SUFFIX}")
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def log_files(folder: Path) -> list[tuple[int, Path]]:
+def log_files(folder: Path | str) -> list[tuple[int, str]]:
     """The files of a console log with their first offsets, oldest first."""
     found = []
-    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
-        digits = path.name[len(PREFIX) : -len(SUFFIX)]
-        if digits.isdigit():
-            found.append((int(digits), path))
+    for name in _names_in(folder):
+        digits = name[len(PREFIX) : -len(SUFFIX)]
+        if name.startswith(PREFIX) and name.endswith(SUFFIX) and digits.isdigit():
+            found.append((int(digits), os.path.join(folder, name)))
     return sorted(found)
 
 
-def read_console(folder: Path, offset: int | None, limit: int) -> ConsolePage:
+def _names_in(folder: Path | str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:  # A machine that never ran.
+        return []
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:  # Somebody cleaned up.
+        return
+
+
+def read_console(folder: Path | str, offset: int | None, limit: int) -> ConsolePage:
     """Read up to `limit` bytes from `offset`, or the last `limit` bytes when it is None.
 
     An offset that was already cut off moves up to the oldest byte held; one past the end reads
@@ -88,16 +107,16 @@ def read_console(folder: Path, offset: int | None, limit: int) -> ConsolePage:
     return ConsolePage(start, first, size, data)
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except FileNotFoundError:  # The shim cut the log while it was being read.
         return 0
 
 
-def _read(path: Path, skip: int, limit: int) -> bytes:
+def _read(path: str, skip: int, limit: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             file.seek(skip)
             return file.read(max(0, limit))
     except FileNotFoundError:

@@ -41,6 +41,11 @@ def program_of(image: str, templates: Mapping[str, tuple[str, ...]]) -> Program:
     )
 
 
+def is_program(image: str) -> bool:
+    """Whether an image is a program of this machine, and not of a machine of its own."""
+    return image == SHELL or image.startswith(TEMPLATE)
+
+
 def image_names(templates: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Every image that this node can run."""
     return [SHELL, *(TEMPLATE + name for name in sorted(templates))]

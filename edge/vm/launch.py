@@ -1,14 +1,19 @@
 """What the agent tells a shim, and what the shim tells back through its folder.
 
 Both are small JSON files replaced atomically. Only the standard library is used, since the shim
-imports this file.
+imports this file; what makes its start slow is left out (see `shim_values`).
 """
+
+from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+
+from edge.vm.shim_values import TYPE_CHECKING, asdict, dataclass, field
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
 
 LAUNCH_FILE, STATE_FILE, LOCK_FILE, SHIM_LOG = "launch.json", "state.json", "lock", "shim.log"
 CONTROL_SOCKET, CONSOLE_SOCKET = "control.sock", "console.sock"
@@ -23,7 +28,8 @@ class Launch:
     `uid` is the user to become first (None: stay who we are). `isolated` says that argv starts
     bubblewrap, which is told to use STATUS_FD and GATE_FD. `processes_max` is set on the payload
     from outside, since before the new user namespace exists it would count the whole user's
-    processes.
+    processes. `groups` are the control groups to make, with the limits named in `held`. `inner_env`
+    is what the payload sees as its environment, for commands that join it later.
     """
 
     vm_id: str
@@ -37,14 +43,17 @@ class Launch:
     console_bytes_max: int
     stop_signals: list[int]
     stop_seconds_max: float
+    groups: dict[str, dict[str, str]] = field(default_factory=dict)
+    held: list[str] = field(default_factory=list)
+    inner_env: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ShimState:
     """What a shim last wrote about itself. `exit` is None while the payload lives.
 
-    `exit` has `code`, `signal` (either may be None), `at_ms`, and `started`, which is False when
-    the payload was never reached.
+    `exit` has `code`, `signal` (either may be None), `at_ms`, `started`, which is False when the
+    payload was never reached, and `killed_oom`. `held` are the limits that control groups hold.
     """
 
     vm_id: str
@@ -54,12 +63,13 @@ class ShimState:
     child_pid: int
     started_ms: int
     processes_enforced: bool
-    exit: dict[str, Any] | None = field(default=None)
+    exit: dict[str, Any] | None = None
+    held: list[str] = field(default_factory=list)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path | str, value: Any) -> None:
     """Replace a file whole: readers see the old or the new contents, also after a power cut."""
-    waiting = path.with_suffix(".tmp")
+    waiting = os.path.splitext(path)[0] + ".tmp"
     fd = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w") as file:
         json.dump(value, file)
@@ -68,24 +78,29 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(waiting, path)
 
 
-def save_launch(folder: Path, launch: Launch) -> None:
+def save_launch(folder: Path | str, launch: Launch) -> None:
     """Write the order; raises OSError."""
-    write_json(folder / LAUNCH_FILE, asdict(launch))
+    write_json(os.path.join(folder, LAUNCH_FILE), asdict(launch))
 
 
-def load_launch(folder: Path) -> Launch:
+def load_launch(folder: Path | str) -> Launch:
     """Read the order; raises OSError, ValueError or TypeError when it is not one."""
-    return Launch(**json.loads((folder / LAUNCH_FILE).read_text()))
+    return Launch(**_read_json(folder, LAUNCH_FILE))
 
 
-def save_state(folder: Path, state: ShimState) -> None:
+def save_state(folder: Path | str, state: ShimState) -> None:
     """Write what the shim knows; raises OSError."""
-    write_json(folder / STATE_FILE, asdict(state))
+    write_json(os.path.join(folder, STATE_FILE), asdict(state))
 
 
-def load_state(folder: Path) -> ShimState | None:
+def load_state(folder: Path | str) -> ShimState | None:
     """What the last shim of this folder wrote, or None when there is nothing readable."""
     try:
-        return ShimState(**json.loads((folder / STATE_FILE).read_text()))
+        return ShimState(**_read_json(folder, STATE_FILE))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _read_json(folder: Path | str, name: str) -> Any:
+    with open(os.path.join(folder, name), "rb") as file:
+        return json.loads(file.read())

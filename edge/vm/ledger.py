@@ -18,7 +18,12 @@ from edge.vm.model import Operation, State, Vm
 HOUR_MS = 3_600_000
 REQUEST_MS_MAX = 24 * HOUR_MS
 OPERATION_MS_MAX = 7 * 24 * HOUR_MS
+OPERATIONS_MAX = (
+    20_000  # Of all machines: one that is made and deleted in a loop is a new one each time.
+)
+REQUESTS_MAX = 100_000  # One each second for a day.
 TOMBSTONES_MAX = 1000
+NOTES_MAX = 200  # For each machine.
 
 SCHEMA = """
 create table if not exists meta (key text primary key, value text not null) without rowid;
@@ -33,6 +38,11 @@ create index if not exists operations_by_vm on operations (vm_id, created_ms);
 create table if not exists requests (
     id text primary key, op_id text not null, method text not null, digest text not null,
     created_ms integer not null) without rowid;
+create table if not exists untold (
+    n integer primary key, op_id text not null, is_over integer not null, unique (op_id, is_over));
+create table if not exists notes (
+    n integer primary key, vm_id text not null, at_ms integer not null, text text not null);
+create index if not exists notes_by_vm on notes (vm_id, n);
 """
 
 
@@ -45,6 +55,15 @@ class Request:
     method: str
     digest: str
     created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """The begin or the end of an operation that the world has not been told of yet."""
+
+    n: int
+    is_end: bool
+    operation: Operation
 
 
 class Ledger:
@@ -112,23 +131,72 @@ class Ledger:
         row = self._db.execute("select * from requests where id = ?", (request_id,)).fetchone()
         return Request(*row) if row else None
 
-    def prune(self, now_ms: int, operations_max: int) -> None:
-        """Forget what is old, and what is more than one machine may keep."""
+    def forget_request(self, request_id: str) -> None:
+        """It had no effect, and may be used again."""
+        with self._transaction():
+            self._db.execute("delete from requests where id = ?", (request_id,))
+
+    def untold(self, limit: int) -> list[Untold]:
+        """What operations did and nobody was told of yet, oldest first."""
+        rows = self._db.execute(
+            "select n, untold.is_over, record from untold join operations on id = op_id"
+            " order by n limit ?",
+            (limit,),
+        )
+        return [
+            Untold(n, bool(is_end), msgspec.json.decode(record, type=Operation))
+            for n, is_end, record in rows
+        ]
+
+    def set_told(self, told: Sequence[Untold]) -> None:
+        """These were told and need not be again."""
+        with self._transaction():
+            self._db.executemany("delete from untold where n = ?", [(each.n,) for each in told])
+
+    def note(self, vm_id: str, at_ms: int, text: str) -> None:
+        """Keep one line of a machine's history."""
         with self._transaction():
             self._db.execute(
-                "delete from requests where created_ms < ?", (now_ms - REQUEST_MS_MAX,)
+                "insert into notes (vm_id, at_ms, text) values (?, ?, ?)", (vm_id, at_ms, text)
             )
-            self._db.execute(
-                "delete from operations where is_over and (created_ms < ? or id in (select id from"
-                " (select id, row_number() over (partition by vm_id order by created_ms desc) place"
-                " from operations) where place > ?))",
-                (now_ms - OPERATION_MS_MAX, operations_max),
-            )
+
+    def notes(self, vm_id: str, limit: int) -> list[tuple[int, str]]:
+        """The newest lines of a machine's history, oldest first, each with its time in Unix ms."""
+        rows = self._db.execute(
+            "select at_ms, text from notes where vm_id = ? order by n desc limit ?", (vm_id, limit)
+        )
+        return [(int(at_ms), str(text)) for at_ms, text in rows][::-1]
+
+    def prune(self, now_ms: int, operations_max: int) -> None:
+        """Forget what is old, and what is more than one machine or all of them may keep."""
+        with self._transaction():
+            self._prune_operations(now_ms, operations_max)
             self._db.execute(
                 "delete from vms where absent and id not in"
                 " (select id from vms where absent order by seq desc limit ?)",
                 (TOMBSTONES_MAX,),
             )
+            self._db.execute(
+                "delete from notes where vm_id not in (select id from vms) or n in (select n from"
+                " (select n, row_number() over (partition by vm_id order by n desc) place"
+                " from notes) where place > ?)",
+                (NOTES_MAX,),
+            )
+
+    def _prune_operations(self, now_ms: int, operations_max: int) -> None:
+        self._db.execute(
+            "delete from requests where created_ms < ? or id in"
+            " (select id from requests order by created_ms desc limit -1 offset ?)",
+            (now_ms - REQUEST_MS_MAX, REQUESTS_MAX),
+        )
+        self._db.execute(
+            "delete from operations where is_over and (created_ms < ? or id in (select id from"
+            " (select id, row_number() over (partition by vm_id order by created_ms desc) place,"
+            " row_number() over (order by created_ms desc) place_of_all"
+            " from operations) where place > ? or place_of_all > ?))",
+            (now_ms - OPERATION_MS_MAX, operations_max, OPERATIONS_MAX),
+        )
+        self._db.execute("delete from untold where op_id not in (select id from operations)")
 
     def _put_vm(self, vm: Vm) -> None:
         row = (vm.id, vm.name, vm.state is State.ABSENT, vm.seq, msgspec.json.encode(vm))
@@ -140,6 +208,12 @@ class Ledger:
         )
 
     def _put_operation(self, op: Operation) -> None:
+        before = self._db.execute("select is_over from operations where id = ?", (op.id,))
+        known = before.fetchone()
+        if known is None or (op.is_over and not known[0]):  # It begins or ends here.
+            self._db.execute(
+                "insert or ignore into untold (op_id, is_over) values (?, ?)", (op.id, op.is_over)
+            )
         row = (op.id, op.vm_id, op.created_ms, op.is_over, msgspec.json.encode(op))
         self._db.execute("insert or replace into operations values (?, ?, ?, ?, ?)", row)
 

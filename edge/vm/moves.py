@@ -31,6 +31,11 @@ IDLE: dict[Move, dict[State, Verdict]] = {
         Move.RESUME:    (_NO,     _SAME,   _RUN,   _NO),
         Move.DELETE:    (_RUN,    _NO,     _NO,    _RUN),
         Move.DESTROY:   (_RUN,    _RUN,    _RUN,   _RUN),
+        Move.UPDATE:    (_RUN,    _RUN,    _RUN,   _RUN),
+        Move.SNAPSHOT:  (_RUN,    _RUN,    _RUN,   _RUN),
+        Move.RESTORE:   (_RUN,    _RUN,    _RUN,   _RUN),
+        Move.DROP:      (_RUN,    _RUN,    _RUN,   _RUN),
+        Move.CLONE:     (_RUN,    _NO,     _NO,    _RUN),
     }.items()
 }
 # fmt: on
@@ -55,16 +60,30 @@ TASK_NAMES: dict[Move, str] = {
     Move.RESUME: "resuming",
     Move.DELETE: "deleting",
     Move.DESTROY: "deleting",
+    Move.UPDATE: "updating",
+    Move.SNAPSHOT: "snapshotting",
+    Move.RESTORE: "restoring",
+    Move.DROP: "deleting a snapshot",
+    Move.CLONE: "being cloned",
 }
 
+KILLED, ENDED = "killed", "ended"
+"""Stages of a stop that cannot be taken back any more."""
+
 _LEAVING = (Move.DELETE, Move.DESTROY)
+_NAMED = (Move.UPDATE, Move.SNAPSHOT, Move.RESTORE, Move.DROP, Move.CLONE)
+"""Two of these need not mean the same thing."""
+
+
+_NOT_JOINED = (*_NAMED, Move.REBOOT, Move.PAUSE, Move.RESUME)
+"""Of the others, asking twice at once is asking for one thing."""
 
 
 def judge(move: Move, state: State, task: Move | None) -> Verdict:
     """What a request means now: the state decides when nothing is in flight, else the task does."""
     if task is None:
         return IDLE[move][state]
-    if task is move or (move in _LEAVING and task in _LEAVING):
+    if (task is move and move not in _NOT_JOINED) or (move in _LEAVING and task in _LEAVING):
         return Verdict.JOIN
     if move is Move.STOP and task is Move.KILL:
         return Verdict.JOIN  # It asks for less than what happens already.

@@ -6,15 +6,18 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from edge.vm.model import Spec, VmId
+from edge.vm.model import Name, Spec, VmId
 from shared.errors import RpcError
+from shared.pattern_words import in_words
 
 Target = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
 Token = Annotated[str, Meta(pattern=r"\A[\x21-\x7e]{1,128}\Z")]
 WaitSeconds = Annotated[float, Meta(ge=0, le=60)]
 Who = Annotated[str, Meta(max_length=128, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
 
-WITHOUT_EFFECT = ("vm", "node", "request_id", "wait_s", "requested_by", "via_hub")
+Argument = Annotated[str, Meta(pattern=r"\A[^\x00]*\Z", max_length=32_768)]
+
+WITHOUT_EFFECT = ("vm", "node", "request_id", "wait_s", "requested_by", "via_hub", "if_generation")
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,14 +31,22 @@ class Mutating(_Strict, frozen=True, kw_only=True):
     wait_s: WaitSeconds = 2.0
     requested_by: Who = ""
     via_hub: Who = ""
+    if_generation: Annotated[int, Meta(ge=1)] | None = None
+    """Refuse when somebody changed the machine's spec since it was looked at."""
 
 
 class Listing(_Strict, frozen=True, kw_only=True):
-    """vm.list, node.drivers"""
+    """vm.list, vm.discover, node.drivers"""
+
+
+class Validate(_Strict, frozen=True, kw_only=True):
+    """vm.validate"""
+
+    spec: Spec
 
 
 class OneVm(_Strict, frozen=True, kw_only=True):
-    """vm.get"""
+    """vm.get, vm.stats, vm.snapshot.list"""
 
     vm: Target
 
@@ -75,6 +86,47 @@ class Delete(Mutating, frozen=True, kw_only=True):
 
     vm: Target
     force: bool = False
+    keep_disks: bool = False
+
+
+class Update(Mutating, frozen=True, kw_only=True):
+    """vm.update: fields of the spec, each replaced whole."""
+
+    vm: Target
+    patch: Annotated[dict[str, Any], Meta(min_length=1, max_length=64)]
+
+
+class SnapshotOne(Mutating, frozen=True, kw_only=True):
+    """vm.snapshot.restore, vm.snapshot.delete"""
+
+    vm: Target
+    name: Name
+
+
+class SnapshotCreate(SnapshotOne, frozen=True, kw_only=True):
+    """vm.snapshot.create; with memory a machine that runs goes on from there when it is restored."""
+
+    memory: bool = False
+
+
+class Execute(_Strict, frozen=True, kw_only=True):
+    """vm.exec"""
+
+    vm: Target
+    argv: Annotated[tuple[Argument, ...], Meta(min_length=1, max_length=256)]
+    timeout_s: Annotated[float, Meta(gt=0, le=50)] = 10.0
+    requested_by: Who = ""
+    via_hub: Who = ""
+    request_id: Token | None = None
+
+
+class Cancel(_Strict, frozen=True, kw_only=True):
+    """op.cancel"""
+
+    op_id: Token
+    requested_by: Who = ""
+    via_hub: Who = ""
+    request_id: Token | None = None
 
 
 class ConsoleLog(_Strict, frozen=True, kw_only=True):
@@ -85,11 +137,34 @@ class ConsoleLog(_Strict, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1 << 20)] = 64 * 1024
 
 
+class Logs(_Strict, frozen=True, kw_only=True):
+    """vm.logs: what the driver's programs said, what the agent saw, or what was ordered."""
+
+    vm: Target
+    source: Literal["driver", "agent", "ops"] = "agent"
+    tail: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class ConsoleOpen(_Strict, frozen=True, kw_only=True):
+    """The stream vm.console.open; `ro` only looks on. It begins at the offset `since` of the log, else
+    `tail` bytes before its end."""
+
+    vm: Target
+    mode: Literal["rw", "ro"] = "rw"
+    since: Annotated[int, Meta(ge=0, le=1 << 60)] | None = None
+    tail: Annotated[int, Meta(ge=0, le=1 << 20)] = 0
+    requested_by: Who = ""
+    via_hub: Who = ""
+
+
 class ConsoleSend(_Strict, frozen=True, kw_only=True):
     """vm.console.send"""
 
     vm: Target
     data: Annotated[str, Meta(min_length=1, max_length=4096)]
+    requested_by: Who = ""
+    via_hub: Who = ""
+    request_id: Token | None = None
 
 
 class OneOp(_Strict, frozen=True, kw_only=True):
@@ -114,13 +189,13 @@ def read(params: dict[str, Any], kind: type[Params], node_id: str) -> Params:
     try:
         found = msgspec.convert(params, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise RpcError("invalid_params", str(error)) from error
+        raise RpcError("invalid_params", in_words(error)) from error
     if found.node is not None and found.node != node_id:
         raise RpcError("not_found", f"this node is {node_id}, not {found.node!r}")
     return found
 
 
-def digest_of(params: Mutating) -> str:
+def digest_of(params: _Strict) -> str:
     """One text for everything in a call that has an effect, whatever the order of its fields."""
     effect = {
         key: value

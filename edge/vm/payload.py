@@ -3,6 +3,8 @@
 Only the standard library is used, since the shim imports this file.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import json
@@ -12,11 +14,14 @@ import select
 import signal
 import termios
 import time
-from dataclasses import dataclass
-from typing import Any
 
+from edge.vm.cgroups import join
 from edge.vm.launch import GATE_FD, STATUS_FD, Launch
-from edge.vm.processes import below
+from edge.vm.processes import has_child
+from edge.vm.shim_values import TYPE_CHECKING, dataclass
+
+if TYPE_CHECKING:
+    from typing import Any
 
 SETUP_SECONDS_MAX = 8.0
 FD_MAX = 1024
@@ -69,9 +74,9 @@ def await_start(payload: Payload) -> None:
     deadline = time.monotonic() + SETUP_SECONDS_MAX
     while payload.status_fd is not None and time.monotonic() < deadline:
         ended = os.waitid(os.P_PID, payload.child_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is not None or below(payload.root_pid):
+        if ended is not None or has_child(payload.root_pid):
             return
-        time.sleep(0.005)  # The kernel has no event for "a grandchild was born".
+        time.sleep(0.002)  # The kernel has no event for "a grandchild was born".
 
 
 def was_reached(payload: Payload) -> bool:
@@ -119,8 +124,9 @@ def _prepare(launch: Launch, shim_pid: int, slave: int, status: int, gate: int) 
         os.dup2(gate, GATE_FD)
     os.closerange(GATE_FD + 1 if launch.isolated else 3, FD_MAX)
     os.umask(0o022)
-    _reset_signals()
-    _set_limits(launch)
+    reset_signals()
+    set_limits(launch)
+    join(launch.groups)
     # Python's own files may be out of the next user's reach, so the import comes before the change;
     # and only the child pays for it: the shim itself stays small.
     import ctypes
@@ -130,7 +136,7 @@ def _prepare(launch: Launch, shim_pid: int, slave: int, status: int, gate: int) 
     _die_with_parent(library, shim_pid)
 
 
-def _reset_signals() -> None:
+def reset_signals() -> None:
     """Being ignored is inherited (Python ignores SIGPIPE, nohup SIGHUP), and a shell cannot undo
     it."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -148,7 +154,8 @@ def _die_with_parent(library: Any, shim_pid: int) -> None:
         os._exit(1)
 
 
-def _set_limits(launch: Launch) -> None:
+def set_limits(launch: Launch) -> None:
+    """Bound the calling process and all that it will start, each by itself."""
     _, files_hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = launch.files_max if files_hard < 0 else min(launch.files_max, files_hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))

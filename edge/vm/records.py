@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edge.vm.ledger import Ledger, Request
+from edge.vm.ledger import TOMBSTONES_MAX, Ledger, Request
 from edge.vm.model import Operation, State, Vm
 from shared.errors import RpcError
 from shared.runtime import Runtime
+from shared.tasks import Bell
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Records:
         self._commits = 0
         self._ledger: Ledger | None = None
         self.epoch = ""
+        self.operated = Bell()
+        """Rings when an operation was written that the world is to be told of."""
 
     async def open(self) -> None:
         """Open or make the ledger; raises sqlite3.Error."""
@@ -58,6 +61,8 @@ class Records:
         self.epoch = await self.read(lambda ledger: ledger.meta("epoch", fresh))
         vms = await self.read(lambda ledger: ledger.vms())
         self._vms = {vm.id: vm for vm in vms}
+        now_ms = self._runtime.wall_ms()
+        await self.read(lambda ledger: ledger.prune(now_ms, self._operations_max))
         self._seq = max((vm.seq for vm in vms), default=0)
 
     async def close(self) -> None:
@@ -93,6 +98,12 @@ class Records:
         meant = [vm for vm in gone if id_or_name in (vm.id, vm.name)]
         return max(meant, key=lambda vm: vm.seq, default=None)
 
+    def known(self, id_or_name: str) -> Vm:
+        """The machine meant, else the newest deleted one; raises RpcError not_found."""
+        there = any(id_or_name in (vm.id, vm.name) for vm in self.all())
+        gone = None if there else self.tombstone(id_or_name)
+        return gone or self.find(id_or_name)
+
     async def add(self, vm: Vm, operation: Operation, request: Request) -> Vm:
         """Write a new machine with the operation that makes it."""
         return await asyncio.shield(self._put(lambda: vm, [operation], request))
@@ -118,8 +129,16 @@ class Records:
         """Write operations or a request id that change no machine."""
         await asyncio.shield(self._save(None, operations, request))
 
+    async def note(self, vm_id: str, text: str) -> None:
+        """Keep one line of a machine's history."""
+        now_ms = self._runtime.wall_ms()
+        await self.read(lambda ledger: ledger.note(vm_id, now_ms, text))
+
     async def read(self, question: Callable[[Ledger], Result]) -> Result:
-        """Ask the ledger itself."""
+        """Ask the ledger itself. Shielded: the next one must not use it before this one has left."""
+        return await asyncio.shield(self._read(question))
+
+    async def _read(self, question: Callable[[Ledger], Result]) -> Result:
         async with self._lock:
             ledger = self._open_ledger()
             answer: Result = await self._runtime.offload(lambda: question(ledger))
@@ -135,8 +154,15 @@ class Records:
             )
             await self._commit(vm, operations, request)
             self._vms[vm.id] = vm
+            if vm.state is State.ABSENT:
+                self._forget_oldest()
         self._changed()
         return vm
+
+    def _forget_oldest(self) -> None:
+        gone = [vm for vm in self._vms.values() if vm.state is State.ABSENT]
+        if len(gone) > TOMBSTONES_MAX:
+            del self._vms[min(gone, key=lambda vm: vm.seq).id]
 
     async def _save(
         self, vm: Vm | None, operations: Sequence[Operation], request: Request | None
@@ -157,6 +183,8 @@ class Records:
                 ledger.prune(now_ms, self._operations_max)
 
         await self._runtime.offload(work)
+        if operations:
+            self.operated.ring()
 
     def _open_ledger(self) -> Ledger:
         if self._ledger is None:

@@ -4,33 +4,48 @@ Never called a VM by its driver: the record says `kind: sandbox` and which isola
 """
 
 import asyncio
-import itertools
-import json
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import edge.vm.shim
+from edge.vm import cgroups
+from edge.vm.cgroups_find import CONTROLLERS
 from edge.vm.console_log import ConsolePage, read_console
-from edge.vm.driver import Fingerprint, Handle, Observed
-from edge.vm.images import image_names, program_of
-from edge.vm.isolation import HOME, MIB, Isolation, Room, command, probe
-from edge.vm.launch import Launch, ShimState, load_state, save_launch
-from edge.vm.model import Exit, Spec, State, Vm, VmSettings
-from edge.vm.shim_client import living_shim, order, wait_gone
+from edge.vm.driver import (
+    Capability,
+    Console,
+    Executed,
+    Fingerprint,
+    Foreign,
+    Handle,
+    Observed,
+    Progress,
+    Sample,
+    Snapshot,
+)
+from edge.vm.images import image_names, is_program
+from edge.vm.launch import SHIM_LOG, load_launch
+from edge.vm.model import Spec, State, Vm, VmSettings
+from edge.vm.sandbox_ask import refuse, warnings_of
+from edge.vm.sandbox_ground import Ground
+from edge.vm.sandbox_launch import counts_apart, launch_shim, make_launch
+from edge.vm.sandbox_look import limits_enforced, look, strangers
+from edge.vm.shim_client import dial_console, execute, living_shim, order, wait_gone
+from edge.vm.shim_force import end_by_force
+from edge.vm.usage import sample_of
 from shared.errors import RpcError
 from shared.runtime import Runtime
 
-START_SECONDS_MAX = 20.0
-PROBE_AGE_SECONDS_MAX = 60.0
-FILES_MAX = 1024
-SHIM_STOP_SECONDS_MAX = 10.0
-CODE_ROOT = str(Path(edge.vm.shim.__file__).resolve().parents[2])
 INSTALL_HINT = "install the package bubblewrap, or set allow_unisolated in this node's settings"
-CAPABILITIES = ("graceful_stop", "pause", "console_rw", "survive_agent")
+CAPABILITIES = (
+    Capability.GRACEFUL_STOP,
+    Capability.PAUSE,
+    Capability.CONSOLE_RW,
+    Capability.SURVIVE_AGENT,
+)
+
+
+LOG_BYTES_MAX = 256 * 1024
 
 
 class SandboxDriver:
@@ -43,41 +58,46 @@ class SandboxDriver:
         self._folder = folder
         self._runtime = runtime
         self._settings = settings
-        self._isolation: Isolation | None = None
-        self._why = ""
-        self._probed_at: float | None = None
+        self._ground = Ground(folder, runtime, settings.sandbox_uid)
 
     async def fingerprint(self) -> Fingerprint:
         """What works here, found by doing it; at most a minute old."""
-        isolation = await self._probe()
-        kind = "namespaces" if isolation else "none"
+        isolation = await self._ground.look()
+        can_join = await self._ground.can_join()
+        held = list(self._ground.hierarchies.parents)
         return Fingerprint(
             name=self.name,
             healthy=isolation is not None or self._settings.allow_unisolated,
-            why=self._why,
+            why=self._ground.why,
             version=isolation.version if isolation else "",
-            isolation=kind,
-            capabilities=CAPABILITIES,
+            isolation="namespaces" if isolation else "none",
+            capabilities=_capabilities(can_join, held),
             images=tuple(image_names(self._settings.templates)),
-            limits_enforced=_limits_enforced(
-                isolation is not None, isolation is not None and _counts_apart()
+            limits_enforced=limits_enforced(
+                is_isolated=isolation is not None,
+                held=held,
+                counts_processes=isolation is not None and counts_apart(),
             ),
+            hint="" if isolation else INSTALL_HINT,
         )
 
     async def check(self, spec: Spec) -> None:
-        """Refuse what this node cannot run: driver_unavailable, not_found or insufficient."""
-        program_of(spec.image, self._settings.templates)
-        fingerprint = await self.fingerprint()
-        if not fingerprint.healthy:
-            raise RpcError("driver_unavailable", f"{fingerprint.why}; {INSTALL_HINT}")
-        cpus, memory_mib = os.cpu_count() or 1, _memory_mib()
-        asked_mib = max(spec.memory_mib or 0, spec.limits.memory_mib or 0)
-        if spec.cpus > cpus:
-            raise _insufficient("cpus", spec.cpus, cpus)
-        if asked_mib > memory_mib:
-            raise _insufficient("memory_mib", asked_mib, memory_mib)
+        """Refuse what this node cannot run: invalid_params, driver_unavailable, not_found or
+        insufficient."""
+        refuse(spec, self._settings.templates)
+        await self._ground.look()
+        self._require_isolation()
 
-    async def create(self, vm: Vm) -> Handle:
+    def runs(self, image: str) -> bool:
+        """Programs; never an image of a disk."""
+        return is_program(image)
+
+    def warnings(self, spec: Spec) -> Sequence[str]:
+        """What differs from what a person may expect; complete once this node was looked at."""
+        ground = self._ground
+        return warnings_of(spec, ground.hierarchies, is_isolated=ground.isolation is not None)
+
+    async def create(self, vm: Vm, progress: Progress) -> Handle:
         """Make the folder; repeatable."""
         folder = self._folder / vm.id
         await self._runtime.offload(lambda: folder.mkdir(mode=0o700, parents=True, exist_ok=True))
@@ -85,53 +105,48 @@ class SandboxDriver:
 
     async def start(self, vm: Vm) -> Handle:
         """Start the shim and with it the payload; a shim that runs already is simply kept."""
-        handle = await self.create(vm)
-        isolation = await self._probe()
-        if isolation is None and not self._settings.allow_unisolated:
-            raise RpcError("driver_unavailable", f"{self._why}; {INSTALL_HINT}")
+        handle = await self.create(vm, _silent)
+        isolation = await self._ground.look(is_old_good=True)
+        self._require_isolation()
         folder = self._folder / vm.id
-        launch = self._launch(vm, isolation)
-        work = asyncio.ensure_future(self._runtime.offload(lambda: _launch_shim(folder, launch)))
+        launch = make_launch(vm, folder, isolation, self._ground.hierarchies, self._settings)
+        work = asyncio.ensure_future(self._runtime.offload(lambda: launch_shim(folder, launch)))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait([work])  # A forced stop must find the shim that it overtook.
             raise
-        isolated = "namespaces" if isolation else "none"
+        except RpcError:
+            self._ground.forget()
+            raise
         return {
             **handle,
-            "isolation": isolated,
+            "isolation": "namespaces" if isolation else "none",
             "memory": launch.address_space_bytes_max is not None,
         }
 
     async def observe(self, handle: Handle) -> Observed:
         """Look once; never raises for a machine that is gone."""
-        folder = self._path(handle)
-        if living_shim(folder) is None:
-            return _gone(folder, handle)
-        try:
-            status = await order(folder, "status")
-        except RpcError:
-            shim = living_shim(folder)  # It may have ended while it was asked.
-            return (
-                _gone(folder, handle) if shim is None else _seen(shim, {}, handle, responsive=False)
-            )
-        shim = living_shim(folder)
-        return (
-            _gone(folder, handle) if shim is None else _seen(shim, status, handle, responsive=True)
-        )
+        return await look(self._path(handle), handle)
 
-    async def wait_gone(self, handle: Handle) -> None:
-        """Return once no process of this machine is left."""
+    async def wait_changed(self, handle: Handle) -> None:
+        """Return once no process of this machine is left: nothing else happens by itself."""
         await wait_gone(self._path(handle))
+
+    async def clear(self, handle: Handle) -> None:
+        """Remove the control groups that a killed shim left; nothing else stays but the folder."""
+        await self._runtime.offload(lambda: _clear(self._path(handle)))
 
     async def ask_to_stop(self, handle: Handle) -> None:
         """Send the image's stop signals to everything inside."""
         await self._order(handle, "stop")
 
     async def kill(self, handle: Handle) -> None:
-        """End everything inside, whatever it is doing."""
-        await self._order(handle, "kill")
+        """End everything inside, whatever it is doing, and a shim that hears nothing with it."""
+        try:
+            await self._order(handle, "kill")
+        except RpcError:
+            await self._runtime.offload(lambda: end_by_force(self._path(handle)))
 
     async def pause(self, handle: Handle) -> None:
         """Freeze every process inside."""
@@ -141,11 +156,16 @@ class SandboxDriver:
         """Let every process inside go on."""
         await self._order(handle, "resume")
 
-    async def destroy(self, handle: Handle) -> None:
-        """Remove the folder; refuses while a shim lives in it."""
+    async def reset(self, handle: Handle) -> None:
+        """A process has no reset button."""
+        raise _cannot("be reset")
+
+    async def destroy(self, handle: Handle, *, keep_disks: bool) -> None:
+        """Remove the folder, which holds no disks; refuses while a shim lives in it."""
         folder = self._path(handle)
         if living_shim(folder) is not None:
             raise RpcError("invalid_state", "the sandbox still runs")
+        await self._runtime.offload(lambda: _clear(folder))
         await self._runtime.offload(lambda: _remove(folder))
 
     async def console_log(self, handle: Handle, offset: int | None, limit: int) -> ConsolePage:
@@ -154,11 +174,71 @@ class SandboxDriver:
         page: ConsolePage = await self._runtime.offload(lambda: read_console(folder, offset, limit))
         return page
 
+    async def log(self, handle: Handle, lines_max: int) -> Sequence[str]:
+        """What its shim had to say beside the console."""
+        path = self._path(handle) / SHIM_LOG
+        found: Sequence[str] = await self._runtime.offload(lambda: _tail(path, lines_max))
+        return found
+
     async def console_send(self, handle: Handle, text: str) -> int:
         """Type on the console; returns how many bytes the terminal took."""
         if living_shim(self._path(handle)) is None:
             raise RpcError("invalid_state", "the sandbox does not run")
         return int((await order(self._path(handle), "send", text=text))["written"])
+
+    async def console_open(self, handle: Handle) -> Console:
+        """A stream from and to the terminal; raises RpcError invalid_state when it does not run."""
+        if living_shim(self._path(handle)) is None:
+            raise RpcError("invalid_state", "the sandbox does not run")
+        return await dial_console(self._path(handle))
+
+    async def stats(self, handle: Handle) -> Sample:
+        """What the processes inside use together."""
+        shim = living_shim(self._path(handle))
+        if shim is None:
+            return Sample()
+        sample: Sample = await self._runtime.offload(lambda: sample_of(shim.shim_pid))
+        return sample
+
+    async def snapshots(self, handle: Handle) -> Sequence[Snapshot]:
+        """A sandbox has none."""
+        return ()
+
+    async def snapshot_create(
+        self, handle: Handle, name: str, *, with_memory: bool, progress: Progress
+    ) -> Snapshot:
+        """A sandbox keeps nothing that could be set back."""
+        raise _cannot("be kept as a snapshot")
+
+    async def snapshot_restore(self, handle: Handle, name: str, progress: Progress) -> None:
+        """See snapshot_create."""
+        raise _cannot("be set back to a snapshot")
+
+    async def snapshot_delete(self, handle: Handle, name: str, progress: Progress) -> None:
+        """See snapshot_create."""
+        raise _cannot("have snapshots")
+
+    async def execute(self, handle: Handle, argv: Sequence[str], seconds: float) -> Executed:
+        """Run a command inside; with all that it starts it is over when its time is."""
+        folder = self._path(handle)
+        if handle.get("isolation") != "namespaces" or not await self._ground.can_join():
+            raise RpcError("not_supported", "this node cannot run commands in its sandboxes")
+        seen = await look(folder, handle)
+        if seen.state is not State.RUNNING:
+            message = f"the sandbox is {seen.state}: a command needs one that runs"
+            raise RpcError("invalid_state", message, {"state": str(seen.state)})
+        return await execute(folder, argv, seconds)
+
+    async def discover(self, known: Sequence[Handle]) -> Sequence[Foreign]:
+        """Folders of this driver that no record names."""
+        names = {str(handle.get("folder")) for handle in known}
+        found: Sequence[Foreign] = await self._runtime.offload(
+            lambda: strangers(self._folder, names)
+        )
+        return found
+
+    async def close(self) -> None:
+        """Nothing is held open between two orders."""
 
     async def _order(self, handle: Handle, do: str) -> None:
         folder = self._path(handle)
@@ -168,129 +248,50 @@ class SandboxDriver:
             if living_shim(folder) is not None:  # Gone meanwhile is what every order ends in.
                 raise
 
-    async def _probe(self) -> Isolation | None:
-        now = asyncio.get_running_loop().time()
-        if self._probed_at is None or now - self._probed_at > PROBE_AGE_SECONDS_MAX:
-            uid = self._settings.sandbox_uid
-            self._isolation, self._why = await self._runtime.offload(lambda: probe(uid))
-            self._probed_at = now
-        return self._isolation
+    def _require_isolation(self) -> None:
+        if self._ground.isolation is None and not self._settings.allow_unisolated:
+            message = f"{self._ground.why}; {INSTALL_HINT}"
+            raise RpcError("driver_unavailable", message, {"hint": INSTALL_HINT})
 
     def _path(self, handle: Handle) -> Path:
         return self._folder / str(handle.get("folder") or "none")
 
-    def _launch(self, vm: Vm, isolation: Isolation | None) -> Launch:
-        program = program_of(vm.spec.image, self._settings.templates)
-        limits = vm.spec.limits
-        env = _environment(
-            vm, HOME if isolation else str(self._folder / vm.id), isolation is not None
-        )
-        argv = list(program.argv)
-        if isolation is not None:
-            hidden = (str(self._folder.parent.resolve()),)
-            room = Room(vm.name, env, limits.disk_mib, self._settings.readable_paths, hidden)
-            argv = command(isolation, room, argv)
-        memory_mib = limits.memory_mib or vm.spec.memory_mib
-        return Launch(
-            vm_id=vm.id,
-            argv=argv,
-            env={} if isolation is not None else env,
-            uid=isolation.uid if isolation is not None else None,
-            isolated=isolation is not None,
-            address_space_bytes_max=memory_mib * MIB if memory_mib else None,
-            files_max=FILES_MAX,
-            processes_max=limits.pids if isolation is not None and _counts_apart() else None,
-            console_bytes_max=self._settings.console_bytes_max,
-            stop_signals=list(program.stop_signals),
-            stop_seconds_max=SHIM_STOP_SECONDS_MAX,
-        )
+
+def _tail(path: Path, lines_max: int) -> list[str]:
+    """Blocking."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_BYTES_MAX))
+            return file.read().decode("utf-8", "replace").splitlines()[-lines_max:]
+    except FileNotFoundError:  # It was never started.
+        return []
 
 
-def _environment(vm: Vm, home: str, isolated: bool) -> dict[str, str]:
-    """Nothing of the agent's own environment, which may hold keys."""
-    path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-    base = {"PATH": path, "HOME": home, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
-    ours = {"HEADWATER_VM": vm.name, "HEADWATER_ISOLATION": "namespaces" if isolated else "none"}
-    return {**base, "PS1": f"{vm.name}:$ ", **ours, **vm.spec.env}
+def _silent(stage: str, percent: int | None) -> None:
+    """Nobody waits for such a short step."""
 
 
-def _launch_shim(folder: Path, launch: Launch) -> None:
-    """Blocking. Raises RpcError driver_error with what the shim said."""
+def _cannot(what: str) -> RpcError:
+    return RpcError("not_supported", f"a sandbox is a process: it cannot {what}")
+
+
+def _capabilities(can_join: bool, held: Sequence[str]) -> tuple[Capability, ...]:
+    joining = (Capability.EXEC,) if can_join else ()
+    limiting = (Capability.HARD_LIMITS,) if set(held) >= set(CONTROLLERS) else ()
+    return (*CAPABILITIES, *joining, *limiting)
+
+
+def _clear(folder: Path) -> None:
+    """Blocking."""
     if living_shim(folder) is not None:
         return
-    command_line = [sys.executable, "-S", "-P", "-m", "edge.vm.shim", str(folder)]
     try:
-        save_launch(folder, launch)
-        done = subprocess.run(
-            command_line,
-            env={"PYTHONPATH": CODE_ROOT, "PYTHONDONTWRITEBYTECODE": "1"},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS_MAX,
-            start_new_session=True,
-            check=False,
-        )
-        word: dict[str, Any] = json.loads(done.stdout or "{}")
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise RpcError("driver_error", f"the sandbox's shim did not start: {error}") from error
-    if not word.get("ok") and word.get("kind") != edge.vm.shim.ALREADY_RUNNING:
-        said = word.get("message") or done.stderr.strip()[-500:] or "no reason given"
-        raise RpcError("driver_error", f"the sandbox's shim did not start: {said}")
-
-
-def _seen(shim: ShimState, status: dict[str, Any], handle: Handle, *, responsive: bool) -> Observed:
-    return Observed(
-        state=State.PAUSED if status.get("paused") else State.RUNNING,
-        pid=int(status.get("pid", shim.child_pid)),
-        started_ms=shim.started_ms,
-        isolation=handle.get("isolation"),
-        is_responsive=responsive,
-        limits_enforced={
-            **_limits_enforced(handle.get("isolation") == "namespaces", shim.processes_enforced),
-            "memory_per_process": bool(handle.get("memory")),
-        },
-    )
-
-
-def _gone(folder: Path, handle: Handle) -> Observed:
-    state = load_state(folder)
-    if state is None or state.exit is None:
-        return Observed(State.ABSENT, isolation=handle.get("isolation"))
-    end = Exit(state.exit["code"], state.exit["signal"], state.exit["at_ms"])
-    error = None if state.exit["started"] else _last_words(folder)
-    isolation = handle.get("isolation")
-    return Observed(State.ABSENT, None, state.started_ms, end, error, isolation)
-
-
-def _last_words(folder: Path) -> str:
-    words = read_console(folder, None, 500).data.decode(errors="replace").strip()
-    return words.rpartition("\n")[2].strip() or "the sandbox ended before its program started"
-
-
-def _limits_enforced(isolated: bool, pids: bool) -> dict[str, bool]:
-    """Without a delegated control group nothing bounds the sum over processes, so we do not say
-    so."""
-    return {"cpu": False, "memory": False, "pids": pids, "disk": isolated}
-
-
-def _counts_apart() -> bool:
-    """Before Linux 5.14 the process limit counted all processes of the user, inside and outside."""
-    major, _, rest = os.uname().release.partition(".")
-    minor = "".join(itertools.takewhile(str.isdigit, rest))
-    return (int(major), int(minor or 0)) >= (5, 14)
+        launch = load_launch(folder)
+    except (OSError, ValueError, TypeError):  # It was never started.
+        return
+    cgroups.remove(launch.groups)
 
 
 def _remove(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-
-
-def _memory_mib() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
-
-
-def _insufficient(what: str, asked: int, there: int) -> RpcError:
-    data = {"what": what, "asked": asked, "available": there}
-    return RpcError("insufficient", f"asked for {asked} {what}, but this node has {there}", data)

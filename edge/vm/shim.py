@@ -1,35 +1,43 @@
-"""The small process that owns one sandbox and outlives the agent: `python -m edge.vm.shim FOLDER`.
+"""The small process that owns one sandbox and outlives the agent: see `COMMAND`.
 
 It starts only from its folder's order, detaches (own session, double fork), takes the folder's
 lock, runs the payload, serves the two sockets and leaves the exit status in the state file. The
 first process prints one JSON line: {"ok": true} once the payload runs, else {"ok": false, "kind":
-..., "message": ...}. Only the standard library is imported, so that a start takes some ten
-milliseconds.
+..., "message": ...}. Only the standard library is imported, and of that only what is quick to
+import, so that a start takes some ten milliseconds.
 """
 
+from __future__ import annotations
+
+import errno
 import fcntl
 import json
 import os
+import signal
 import sys
 import time
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from edge.vm.launch import LOCK_FILE, SHIM_LOG, ShimState, load_launch, save_state
-from edge.vm.payload import await_start, exit_of, spawn, was_reached
+from edge.vm import cgroups
+from edge.vm.launch import LOCK_FILE, SHIM_LOG, Launch, ShimState, load_launch, save_state
+from edge.vm.payload import Payload, await_start, exit_of, spawn, was_reached
 from edge.vm.processes import boot_id, stat_of
 from edge.vm.shim_server import ShimServer
+from edge.vm.shim_values import TYPE_CHECKING, replace
 
-ALREADY_RUNNING, FAILED = "already_running", "failed"
+if TYPE_CHECKING:
+    from typing import Any
+
+COMMAND = ("-S", "-P", "-c", "import edge.vm.shim; edge.vm.shim.run()")
+"""What Python is told, before the folder: `-m` would import much to find the file."""
+ALREADY_RUNNING, DISK_FULL, FAILED = "already_running", "disk_full", "failed"
 
 
 def main(arguments: list[str]) -> int:
     """Detach, wait for the shim's first word and pass it on."""
     if len(arguments) != 1:
-        sys.stderr.write("usage: python -m edge.vm.shim FOLDER\n")
+        sys.stderr.write("usage: shim FOLDER\n")
         return 2
-    folder = Path(arguments[0]).resolve()
+    folder = os.path.realpath(arguments[0])
     read_end, write_end = os.pipe()
     middle = os.fork()
     if middle == 0:
@@ -46,7 +54,7 @@ def main(arguments: list[str]) -> int:
     return 0 if json.loads(word)["ok"] else 1
 
 
-def _detached(folder: Path, pipe: int) -> None:
+def _detached(folder: str, pipe: int) -> None:
     """In the shim itself: never returns."""
     code = 1
     try:
@@ -54,7 +62,8 @@ def _detached(folder: Path, pipe: int) -> None:
         _redirect(pipe)
         code = _run(folder, pipe)
     except Exception as error:  # The last door: whoever started us must hear why, whatever it was.
-        _say(pipe, _word(FAILED, f"{type(error).__name__}: {error}"))
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _say(pipe, _word(DISK_FULL if is_full else FAILED, f"{type(error).__name__}: {error}"))
         raise
     finally:
         os._exit(code)
@@ -68,7 +77,7 @@ def _redirect(pipe: int) -> None:
     os.set_inheritable(pipe, False)
 
 
-def _run(folder: Path, pipe: int) -> int:
+def _run(folder: str, pipe: int) -> int:
     lock = os.open(LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,8 +86,9 @@ def _run(folder: Path, pipe: int) -> int:
         return 1
     launch = load_launch(folder)
     server = ShimServer(folder, launch)
+    cgroups.make(launch.groups)
     payload = spawn(launch)
-    state = _first_state(launch.vm_id, payload.child_pid, payload.processes_enforced)
+    state = _first_state(launch, payload)
     save_state(folder, state)
     await_start(payload)
     _say(pipe, json.dumps({"ok": True}) + "\n")
@@ -86,18 +96,29 @@ def _run(folder: Path, pipe: int) -> int:
     wait_status = server.serve(payload)
     code, signal_number = exit_of(wait_status, launch.isolated)
     reached = was_reached(payload)
+    # The kernel's kill for want of memory looks like any other kill, but for its count.
+    killed_oom = signal_number == signal.SIGKILL and cgroups.kills_for_memory(launch.groups) > 0
+    cgroups.remove(launch.groups)
     end = {"code": code, "signal": signal_number, "at_ms": _now_ms(), "started": reached}
-    save_state(folder, replace(state, exit=end))
+    save_state(folder, replace(state, exit={**end, "killed_oom": killed_oom}))
     server.unlink_sockets()
     os.close(lock)  # From here a new shim may start; closing the sockets then tells whoever waits.
     server.close()
     return 0
 
 
-def _first_state(vm_id: str, child_pid: int, processes_enforced: bool) -> ShimState:
+def _first_state(launch: Launch, payload: Payload) -> ShimState:
     me = stat_of(os.getpid())
-    ticks = me.start_ticks if me else 0
-    return ShimState(vm_id, boot_id(), os.getpid(), ticks, child_pid, _now_ms(), processes_enforced)
+    return ShimState(
+        vm_id=launch.vm_id,
+        boot_id=boot_id(),
+        shim_pid=os.getpid(),
+        shim_start_ticks=me.start_ticks if me else 0,
+        child_pid=payload.child_pid,
+        started_ms=_now_ms(),
+        processes_enforced=payload.processes_enforced,
+        held=launch.held,
+    )
 
 
 def _now_ms() -> int:
@@ -114,5 +135,8 @@ def _say(pipe: int, word: str) -> None:
     os.write(pipe, word.encode()[:4000])
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def run() -> None:
+    """Do it with the arguments of this process, and end it without the delay of a tidy end."""
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)

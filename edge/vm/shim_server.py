@@ -4,40 +4,50 @@ Control speaks one JSON object a line; a connection that stays open learns of th
 being closed, after the state file holds the exit status. Only the standard library is used.
 """
 
+from __future__ import annotations
+
 import contextlib
+import fcntl
 import json
 import os
 import selectors
 import signal
 import socket
+import struct
+import termios
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from edge.vm.console_log import ConsoleLog
 from edge.vm.launch import CONSOLE_SOCKET, CONTROL_SOCKET, Launch
 from edge.vm.payload import Payload
+from edge.vm.shim_values import TYPE_CHECKING
+from edge.vm.shim_viewers import Viewers, receive
 from edge.vm.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 CONNECTIONS_MAX = 32
 LINE_BYTES_MAX = 64 * 1024
-VIEWER_BYTES_MAX = 64 * 1024
-"""A viewer that reads this much too late is cut off: the console never waits for anyone."""
+COMMANDS_MAX = 8
+"""Commands at once that were started inside besides the payload."""
 PTY_BYTES_PER_SECOND_MAX = 8 * 1024 * 1024
 """A payload that prints without end must not eat a core in its shim."""
+IDLE_SECONDS = 0.5
+"""Whoever started a sandbox looks at it at once; then there is time for `_import_the_rest`."""
 
 
 class ShimServer:
     """Sockets are bound on construction: a folder that cannot hold them fails before the start."""
 
-    def __init__(self, folder: Path, launch: Launch) -> None:
+    def __init__(self, folder: str, launch: Launch) -> None:
         self._launch = launch
         self._selector = selectors.DefaultSelector()
         self._log = ConsoleLog(folder, launch.console_bytes_max)
         self._listeners = [_listen(CONTROL_SOCKET), _listen(CONSOLE_SOCKET)]
         self._controls: dict[socket.socket, bytes] = {}
-        self._viewers: set[socket.socket] = set()
+        self._viewers = Viewers(self._selector, self._type_in)
         self._wake, wake_write = socket.socketpair()
         for end in (self._wake, wake_write):
             end.setblocking(False)
@@ -46,7 +56,7 @@ class ShimServer:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._on_terminate)
         self._kill_at: float | None = None
-        self._terminated = False
+        self._terminated = self._is_whole = False
         self._window, self._window_bytes = 0.0, 0
         self._wait_status: int | None = None
 
@@ -73,12 +83,17 @@ class ShimServer:
     def close(self) -> None:
         """Close everything; whoever waits on a connection now reads the state file."""
         self._log.close()
-        for held in (*self._listeners, *self._controls, *self._viewers):
+        self._viewers.close()
+        for held in (*self._listeners, *self._controls):
             held.close()
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(self._patience()):
+        ready = self._selector.select(self._patience())
+        for key, _ in ready:
             key.data()
+        if not ready and not self._is_whole:
+            _import_the_rest()
+            self._is_whole = True
         if self._terminated and self._kill_at is None:
             self._stop(self._launch.stop_seconds_max)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
@@ -91,7 +106,9 @@ class ShimServer:
         if self._kill_at is not None:
             return max(0.0, min(1.0, self._kill_at - time.monotonic()))
         # While the pty rests, look again soon; else only the kernel wakes us.
-        return 0.05 if self._is_pty_resting() else 60.0
+        if self._is_pty_resting():
+            return 0.05
+        return 60.0 if self._is_whole else IDLE_SECONDS
 
     def _on_terminate(self, *_: object) -> None:
         self._terminated = True
@@ -103,6 +120,7 @@ class ShimServer:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
+                self._tree.watchers.discard(pid)
                 if pid == self._payload.child_pid:
                     self._wait_status = status
 
@@ -114,15 +132,26 @@ class ShimServer:
         return self._window_bytes >= PTY_BYTES_PER_SECOND_MAX
 
     def _watch_pty(self) -> None:
-        """(Un)register the pty: it is gone after the last writer, and rests when it floods."""
+        """What the pty is watched for: output unless it floods, and room for what waits to be typed.
+        It is gone after the last writer."""
         master = self._payload.master
         if master < 0:
             return
-        is_watched, is_resting = master in self._selector.get_map(), self._is_pty_resting()
-        if not is_watched and not is_resting:
-            self._selector.register(master, selectors.EVENT_READ, self._read_pty)
-        elif is_watched and is_resting:
+        wanted = selectors.EVENT_WRITE if self._viewers.is_typing else 0
+        wanted |= 0 if self._is_pty_resting() else selectors.EVENT_READ
+        key = self._selector.get_map().get(master)
+        if key and key.events == wanted:
+            return
+        if key:
             self._selector.unregister(master)
+        if wanted:
+            self._selector.register(master, wanted, self._attend_pty)
+
+    def _attend_pty(self) -> None:
+        """It wrote, or has room again."""
+        if not self._is_pty_resting():
+            self._read_pty()
+        self._viewers.type_on()
 
     def _read_pty(self) -> bool:
         """Pass one piece of output on; False when there is none."""
@@ -138,8 +167,7 @@ class ShimServer:
         self._window_bytes += len(data)
         with contextlib.suppress(OSError):  # A full disk costs console output, not the payload.
             self._log.append(data)
-        for viewer in list(self._viewers):
-            self._show(viewer, data)
+        self._viewers.show(data)
         return True
 
     def _drain_pty(self) -> None:
@@ -153,6 +181,10 @@ class ShimServer:
             self._selector.unregister(self._payload.master)
         os.close(self._payload.master)
         self._payload.master = -1
+
+    def _type_in(self, data: bytes) -> int:
+        """Type what fits; returns how much did. For nobody all fits."""
+        return self._write_pty(data) if self._payload.master >= 0 else len(data)
 
     def _write_pty(self, data: bytes) -> int:
         try:
@@ -175,32 +207,15 @@ class ShimServer:
             self._controls[connection] = b""
             self._watch(connection, lambda: self._hear(connection))
         else:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, VIEWER_BYTES_MAX)
             self._viewers.add(connection)
-            self._watch(connection, lambda: self._type(connection))
 
     def _leave(self, connection: socket.socket) -> None:
         self._controls.pop(connection, None)
-        self._viewers.discard(connection)
         self._selector.unregister(connection)
         connection.close()
 
-    def _show(self, viewer: socket.socket, data: bytes) -> None:
-        try:
-            if viewer.send(data) < len(data):
-                self._leave(viewer)
-        except OSError:
-            self._leave(viewer)
-
-    def _type(self, viewer: socket.socket) -> None:
-        data = _receive(viewer)
-        if data is None:
-            self._leave(viewer)
-        else:
-            self._write_pty(data)
-
     def _hear(self, connection: socket.socket) -> None:
-        data = _receive(connection)
+        data = receive(connection)
         if data is None:
             self._leave(connection)
             return
@@ -210,7 +225,11 @@ class ShimServer:
             self._leave(connection)
             return
         for line in lines[:-1]:
-            self._reply(connection, self._obey(line))
+            answer = self._obey(connection, line)
+            if answer is None:  # Somebody else answers, and nothing more is read from it.
+                self._leave(connection)
+                return
+            self._reply(connection, answer)
 
     def _reply(self, connection: socket.socket, answer: dict[str, Any]) -> None:
         line = json.dumps(answer).encode() + b"\n"
@@ -219,12 +238,30 @@ class ShimServer:
 
     # Orders
 
-    def _obey(self, line: bytes) -> dict[str, Any]:
+    def _obey(self, connection: socket.socket, line: bytes) -> dict[str, Any] | None:
         try:
             order = json.loads(line)
+            if order["do"] == "exec":
+                return self._execute(connection, order)
             return {"ok": True, **ORDERS[order["do"]](self, order)}
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OSError, struct.error) as error:
             return {"ok": False, "message": f"{type(error).__name__}: {error}"}
+
+    def _execute(self, connection: socket.socket, order: dict[str, Any]) -> dict[str, Any] | None:
+        """Start a watcher, which answers when the command is over; None once it is there."""
+        from edge.vm.shim_exec import Command, watch
+
+        argv = [str(argument) for argument in order["argv"]]
+        command = Command(argv, float(order["seconds"]), self._tree.main_pid())
+        if not self._launch.isolated or self._tree.is_paused or not self._tree.members():
+            return {"ok": False, "message": "no command can be started in it now"}
+        if len(self._tree.watchers) >= COMMANDS_MAX:
+            return {"ok": False, "message": f"{COMMANDS_MAX} commands run in it already"}
+        watcher = os.fork()
+        if watcher == 0:
+            watch(connection, self._launch, command)
+        self._tree.watchers.add(watcher)
+        return None
 
     def _status(self, order: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -257,6 +294,12 @@ class ShimServer:
     def _send(self, order: dict[str, Any]) -> dict[str, Any]:
         return {"written": self._write_pty(str(order["text"]).encode())}
 
+    def _resize(self, order: dict[str, Any]) -> dict[str, Any]:
+        size = struct.pack("HHHH", int(order["rows"]), int(order["columns"]), 0, 0)
+        if self._payload.master >= 0:
+            fcntl.ioctl(self._payload.master, termios.TIOCSWINSZ, size)
+        return {}
+
 
 ORDERS: dict[str, Callable[[ShimServer, dict[str, Any]], dict[str, Any]]] = {
     "status": ShimServer._status,
@@ -265,7 +308,14 @@ ORDERS: dict[str, Callable[[ShimServer, dict[str, Any]], dict[str, Any]]] = {
     "pause": ShimServer._pause,
     "resume": ShimServer._resume,
     "send": ShimServer._send,
+    "resize": ShimServer._resize,
 }
+
+
+def _import_the_rest() -> None:
+    """What no start needs, taken in soon after it: an agent that is upgraded later may have other
+    files in its place."""
+    import edge.vm.shim_exec  # noqa: F401
 
 
 def _listen(name: str) -> socket.socket:
@@ -277,13 +327,3 @@ def _listen(name: str) -> socket.socket:
     listener.listen(CONNECTIONS_MAX)
     listener.setblocking(False)
     return listener
-
-
-def _receive(connection: socket.socket) -> bytes | None:
-    """What came; None when the other side is gone."""
-    try:
-        return connection.recv(16 * 1024) or None
-    except BlockingIOError:
-        return b""
-    except OSError:
-        return None

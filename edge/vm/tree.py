@@ -25,6 +25,8 @@ class Tree:
         self._payload = payload
         self._isolated = isolated
         self.is_paused = False
+        self.watchers: set[int] = set()
+        """Children of ours that run a command inside: outside themselves, what is below is not."""
         if not isolated:
             import ctypes  # Only plain payloads need it, and it is the slowest import of a shim.
 
@@ -36,6 +38,10 @@ class Tree:
         if not self._isolated:
             return below(os.getpid())
         return below(self._payload.root_pid) if self._has_root() else []
+
+    def _everybody(self) -> list[int]:
+        """The members, and the commands that joined them."""
+        return [*self.members(), *(pid for watcher in self.watchers for pid in below(watcher))]
 
     def _has_root(self) -> bool:
         """False once the wrapper is gone: its child's number may then belong to a stranger."""
@@ -71,7 +77,7 @@ class Tree:
     def pause(self) -> None:
         """Stop every member, parents first, so that no shell sees its children stop."""
         for _ in range(PASSES_MAX):
-            awake = [pid for pid in self.members() if not _is_stopped(pid)]
+            awake = [pid for pid in self._everybody() if not _is_stopped(pid)]
             if not awake:
                 break
             _send(awake, signal.SIGSTOP)
@@ -80,7 +86,7 @@ class Tree:
     def resume(self) -> None:
         """Let every member go on, children first, for the same reason."""
         if self.is_paused:
-            _send(reversed(self.members()), signal.SIGCONT)
+            _send(reversed(self._everybody()), signal.SIGCONT)
             self.is_paused = False
 
 

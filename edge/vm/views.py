@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from edge.vm.driver import Fingerprint
+from edge.vm.driver import Executed, Fingerprint, Snapshot
 from edge.vm.model import Failure, Operation, State, Vm
 from edge.vm.moves import TASK_NAMES
 
@@ -34,6 +34,8 @@ def brief(vm: Vm) -> dict[str, Any]:
         "name": vm.name,
         "node_id": vm.node_id,
         "kind": vm.kind,
+        "driver": vm.driver,
+        "labels": vm.spec.labels,
         "image": vm.spec.image,
         "state": vm.state.value,
         "status": status_of(vm),
@@ -43,6 +45,8 @@ def brief(vm: Vm) -> dict[str, Any]:
         "isolation": vm.isolation,
         "started_at": rfc3339(vm.started_ms),
         "restarts": vm.restarts,
+        "memory_mib": vm.spec.memory_mib or vm.spec.limits.memory_mib,
+        "ports": msgspec.to_builtins(vm.ports),
         "epoch": vm.epoch,
         "seq": vm.seq,
     }
@@ -58,11 +62,9 @@ def record(vm: Vm, now_ms: int) -> dict[str, Any]:
     )
     return {
         **brief(vm),
-        "driver": vm.driver,
         "spec": msgspec.to_builtins(vm.spec),
         "generation": vm.generation,
-        "observed_generation": vm.generation,
-        "labels": vm.spec.labels,
+        "observed_generation": vm.observed_generation,
         "created_at": rfc3339(vm.created_ms),
         "created_by": vm.created_by,
         "observed_at": rfc3339(vm.observed_ms),
@@ -72,6 +74,10 @@ def record(vm: Vm, now_ms: int) -> dict[str, Any]:
         "last_error": _failure(vm.last_error),
         "op_id": vm.op_id,
         "limits_enforced": vm.limits_enforced,
+        "accel": vm.accel,
+        "ports": msgspec.to_builtins(vm.ports),
+        "pending_changes": list(vm.pending_changes),
+        "health": vm.health,
     }
 
 
@@ -94,7 +100,20 @@ def operation(op: Operation) -> dict[str, Any]:
         "updated_at": rfc3339(op.updated_ms),
         "requested_by": op.requested_by,
         "via_hub": op.via_hub,
+        "may_cancel": op.may_cancel and not op.is_over,
+        "log": [{"at": rfc3339(line.at_ms), "text": line.text} for line in op.log],
     }
+
+
+def operation_lines(op: Operation) -> list[dict[str, Any]]:
+    """What one operation did, line by line, with its begin and its end."""
+    who = f"{op.method} ({op.id})"
+    begun = f"{who}: begun by {op.requested_by or 'somebody'}"
+    lines = [(op.created_ms, begun), *((each.at_ms, f"{who}: {each.text}") for each in op.log)]
+    if op.is_over:
+        why = f": {op.error.message}" if op.error else ""
+        lines.append((op.updated_ms, f"{who}: {op.state.value}{why}"))
+    return [{"at": rfc3339(at_ms), "text": text} for at_ms, text in lines]
 
 
 def fingerprint(found: Fingerprint) -> dict[str, Any]:
@@ -108,10 +127,37 @@ def fingerprint(found: Fingerprint) -> dict[str, Any]:
         "capabilities": list(found.capabilities),
         "images": list(found.images),
         "limits_enforced": found.limits_enforced,
+        "accel": found.accel,
+        "hint": found.hint,
+        "cpus_max": found.cpus_max,
+        "memory_mib_max": found.memory_mib_max,
+    }
+
+
+def snapshot(found: Snapshot) -> dict[str, Any]:
+    """One snapshot."""
+    return {
+        "name": found.name,
+        "created_at": rfc3339(found.created_ms),
+        "has_memory": found.has_memory,
+        "size_bytes": found.size_bytes,
+    }
+
+
+def executed(done: Executed) -> dict[str, Any]:
+    """What came of a command inside a machine."""
+    return {
+        "code": done.code,
+        "signal": done.signal,
+        "stdout": done.stdout.decode("utf-8", "replace"),
+        "stderr": done.stderr.decode("utf-8", "replace"),
+        "truncated": done.is_cut,
+        "timed_out": done.is_late,
     }
 
 
 def _failure(failure: Failure | None) -> dict[str, Any] | None:
     if failure is None:
         return None
-    return {"kind": failure.kind, "message": failure.message, "at": rfc3339(failure.at_ms)}
+    at = rfc3339(failure.at_ms)
+    return {"kind": failure.kind, "message": failure.message, "at": at, "data": failure.data}

@@ -17,9 +17,12 @@ from shared.jsonrpc import read_answer
 
 CALL_SECONDS_MAX = 30.0  # Room for a large query; a dead hub is seen much sooner.
 
-ORDERS = frozenset(
-    {"vm.create", "vm.start", "vm.stop", "vm.pause", "vm.resume", "vm.delete", "edge.drain"}
-)
+ORDERS = {
+    *("vm.create", "vm.update", "vm.start", "vm.stop", "vm.reboot", "vm.pause", "vm.resume"),
+    *("vm.delete", "vm.clone", "vm.snapshot.create", "vm.snapshot.restore"),
+    *("vm.snapshot.delete", "vm.bulk", "vm.adopt", "image.import", "image.upload", "image.delete"),
+    *("node.drain", "node.maintenance", "op.cancel", "edge.drain", "vm.exec", "vm.console.send"),
+}
 """Methods that change something, and so must not be repeated without their request id."""
 
 Result = TypeVar("Result")

@@ -12,14 +12,15 @@ import click
 import orjson
 
 from hub.cli.ask import Asker
-from hub.cli.client import Caller, Door, local_hubs
+from hub.cli.client import Door
 from hub.cli.event_stream import events
+from hub.cli.find_hubs import all_hubs
 from hub.cli.follow_output import RowPrinter, heading_of
 from hub.cli.output import Column, say
 from hub.cli.position_file import PositionFile
 from hub.tail_position import Position
 from shared.backoff import Backoff, backoff_seconds
-from shared.errors import Refused, RpcError, Unreachable
+from shared.errors import Refused, Unreachable
 
 PATH = "/tail"
 PAUSES = Backoff(seconds_initial=0.2, seconds_max=5.0)  # A person is waiting.
@@ -117,20 +118,7 @@ class Follower:
 
     async def _learn_hubs(self, data: Path) -> None:
         """Find the other hubs. A token found on disk goes only to the hub that wrote it."""
-        caller = Caller(self.doors, self.say)
-        try:
-            hubs = (await caller.call("hub.list"))["items"]
-        except RpcError as error:
-            self.say(f"the other hubs are not known: {error}")
-            return
-        finally:
-            await caller.close()
-        found_on_disk = {door.token for door in local_hubs(data)}
-        given = next((d.token for d in self.doors if d.token not in found_on_disk), None)
-        known = {door.url for door in self.doors}
-        for hub in hubs if given else ():
-            if hub.get("url") and hub["url"] not in known:
-                self.doors.append(Door(str(hub["hub_id"]), str(hub["url"]), given or ""))
+        self.doors = await all_hubs(self.doors, data, self.say)
 
     async def _follow(self, door: Door) -> str:
         """Take in what one hub tells; returns why it ended."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "label": ("hub.cli.intent:label", "Give a machine labels, or take them away."),
     "drain": ("hub.cli.intent:drain", "Give a machine no new work."),
     "undrain": ("hub.cli.intent:undrain", "Let a machine take new work again."),
+    "maintenance": ("hub.cli.intent:maintenance", "Stop the VMs of a machine for work on it."),
     "set-role": ("hub.cli.enrol:set_role", "Give a machine a role."),
     "set-checks": ("hub.cli.uptime:set_checks", "Give a machine the checks of a JSON file."),
 }

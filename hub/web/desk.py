@@ -1,6 +1,7 @@
 """Answers pages and their twins: makes the calls, lays out the answers, says in words what failed."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,9 @@ from hub.web.show_as import forms
 from hub.web.static_files import address_of
 from shared.errors import RpcError
 from shared.jsonrpc import error_answer
+
+HUB_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/?")
+"""Hubs name themselves: only what is an origin goes into a policy."""
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "content-security-policy": (
@@ -68,7 +72,7 @@ ADVICE: Mapping[str, str] = {
     "request, so it cannot happen twice.",
     "stop_timeout": "It is still running. A forced stop ends it without asking.",
     "busy": "Something else is being done there. Try again in a moment.",
-    "quota": "Narrow the question: a shorter time range, fewer nodes, or one attribute.",
+    "quota": "Ask for less at once: by a filter, fewer nodes, or a shorter time range.",
     "driver_unavailable": "Choose an image that this node can run.",
     "internal": "The fault is on this hub; its log says more.",
 }
@@ -167,7 +171,14 @@ class Desk:
             "is_live": page.is_live and worst is None and request.method == "GET",
             **(more or {}),
         }
-        return self.html(page.template, variables, worst.status if worst else 200)
+        csp = self._policy_with_hubs() if page.reaches_hubs else ""
+        return self.html(page.template, variables, worst.status if worst else 200, csp)
+
+    def _policy_with_hubs(self) -> str:
+        """The policy of all pages, and besides this hub the page may connect to the others."""
+        hubs = " ".join(url.rstrip("/") for _, url in self.context.hubs() if HUB_URL.fullmatch(url))
+        policy = SECURITY_HEADERS["content-security-policy"]
+        return policy.replace("connect-src 'self'", f"connect-src 'self' {hubs}".rstrip())
 
     async def _ask(
         self, page: Page, asked: Asked, call: Call

@@ -10,6 +10,7 @@ from hub.web.event_words import sentence_of
 from hub.web.history_pages import newest_lines
 from hub.web.page import Answer, Answers, Call, Page
 from hub.web.uptime_pages import exact_percent, node_strips, node_uptime_extras
+from hub.web.vm_rows import mark, of_node
 from shared.liveness import NodeState
 
 PAGE_NODES = 100  # What a person scrolls through, and a hub lays out in a few milliseconds.
@@ -52,7 +53,7 @@ def _nodes_call(asked: Asked) -> Call:
 def _node_rows(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
     items = answer.get("items", [])
     return {
-        "rows": items,
+        "rows": [{**node, "vms": of_node(node)} for node in items],
         "rows_total": answer.get("total", len(items)),
         "states": answer.get("states", {}),
         "all_states": [str(state) for state in NodeState],
@@ -176,8 +177,9 @@ def _node_extras(asked: Asked) -> Mapping[str, Call]:
         for key, name in NODE_CHARTS.items()
     }
     ledger = Call("ledger.show", {"node": node})
+    drivers = {"drivers": Call("node.drivers", {"node": node})}
     told = {"events": Call("event.list", events), "history": newest_lines(asked)}
-    return {**charts, **node_uptime_extras(asked), **told, "ledger": ledger}
+    return {**charts, **node_uptime_extras(asked), **told, "ledger": ledger, **drivers}
 
 
 def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
@@ -189,6 +191,9 @@ def _node(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "events": _told(extras),
         "ledger": extras.get("ledger"),
         "checks": extras.get("checks", {}),
+        "drivers": extras.get("drivers", {}),
+        "vms": of_node(answer),
+        "vm_mark": mark,
         "history": extras.get("history", {}),
         "strips": node_strips(extras),
         "exact_percent": exact_percent,

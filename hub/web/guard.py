@@ -10,11 +10,13 @@ from urllib.parse import quote, urlsplit
 import orjson
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from hub.caller import ADMIN, ADMIN_IN_BROWSER, caller
 from hub.otlp_doors import ingest_token, without_token
 from hub.web.routes import Role, RouteSpec
+from hub.web.sockets import SocketSpec
 from shared.beat import OUTRANK_HEADER
 from shared.errors import (
     BadInput,
@@ -107,6 +109,8 @@ class Guard:
                 self.counters["requests_refused"] += 1
                 self.tell_of_stranger(spec, request)
                 return _who_are_you(spec, request)
+            if spec.role == "admin":
+                caller.set(_who(request))
             return await self._answer(spec.handler, request)
 
         return endpoint
@@ -121,6 +125,19 @@ class Guard:
                 log.warning("%s: %s", request.url.path, error)
             return problem(status, str(error), headers)
 
+    def sockets(self, specs: Iterable[SocketSpec]) -> list[WebSocketRoute]:
+        """The table of WebSockets with this guard at every door."""
+        return [WebSocketRoute(spec.path, self._guarded_socket(spec)) for spec in specs]
+
+    def _guarded_socket(self, spec: SocketSpec) -> Callable[[WebSocket], Awaitable[None]]:
+        async def endpoint(socket: WebSocket) -> None:
+            if not await self.refuse_socket(spec.role, socket):
+                if spec.role == "admin":
+                    caller.set(_who(socket))
+                await spec.handler(socket)
+
+        return endpoint
+
     async def refuse_socket(self, role: Role, socket: WebSocket) -> bool:
         """Turn a WebSocket away when its credentials are wrong; returns whether it did."""
         if self.allows(role, socket):
@@ -128,6 +145,11 @@ class Guard:
         self.counters["requests_refused"] += 1
         await socket.close(4401, "credentials are missing or wrong")
         return True
+
+
+def _who(request: HTTPConnection) -> str:
+    """Who an administrator is, for audits: with the token, or logged in with a browser."""
+    return ADMIN if _bearer(request.headers) is not None else ADMIN_IN_BROWSER
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -51,3 +51,5 @@ class Page:
     narrow: Callable[[Asked, Answer], Answer] = as_it_is
     shape: Callable[[Asked, Answer, Answers], Mapping[str, Any]] = nothing_more
     is_live: bool = False
+    reaches_hubs: bool = False
+    """Whether its script may ask the other hubs whether they live."""

@@ -26,6 +26,8 @@ from hub.web.tail_page import TAIL
 from hub.web.trace_pages import TRACE_PAGES
 from hub.web.uptime_pages import UPTIME_PAGES
 from hub.web.view_pages import VIEW_PAGES
+from hub.web.vm_bulk_orders import VmBulkOrders
+from hub.web.vm_orders import VmOrders
 from hub.web.vm_pages import VM_PAGES
 
 PAGES: tuple[Page, ...] = (
@@ -59,8 +61,8 @@ def page_routes(call: RpcCall, context: WebContext) -> list[RouteSpec]:
         *static_routes(),
         *(RouteSpec(page.twin, ("GET",), "admin", partial(desk.twin, page)) for page in PAGES),
         *(RouteSpec(page.path, ("GET",), "admin", partial(desk.page, page)) for page in PAGES),
-        RouteSpec("/vms", ("POST",), "admin", orders.create),
-        RouteSpec("/vms/{vm}/{action}", ("POST",), "admin", orders.act),
+        *VmOrders(desk).routes(),
+        *VmBulkOrders(desk).routes(),
         RouteSpec("/nodes/{node}/drain", ("POST",), "admin", orders.drain),
         *RollOrders(desk).routes(),
         *CheckOrders(desk).routes(),

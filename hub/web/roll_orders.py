@@ -1,4 +1,5 @@
-"""The forms about what people want of nodes: register, let back, remove, role, labels, work."""
+"""The forms about what people want of nodes: register, let back, remove, role, labels, work,
+maintenance."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class RollOrders:
             "/nodes/{node}/role": self._order(self._set_role),
             "/nodes/{node}/labels": self._order(self._label),
             "/nodes/{node}/work": self._order(self._give_work),
+            "/nodes/{node}/maintenance": self._order(self._maintain),
         }
         return [RouteSpec(path, ("POST",), "admin", door) for path, door in doors.items()]
 
@@ -89,6 +91,12 @@ class RollOrders:
         """Give a node no new work, or new work again."""
         method = "node.undrain" if form.one("wanted") == "1" else "node.drain"
         await self.desk.call(method, {"node": node})
+
+    async def _maintain(self, node: str, form: Form) -> None:
+        """Begin work on a node, or end it."""
+        params: dict[str, object] = {"node": node, "on": form.one("wanted") == "1"}
+        given = {name: form.one(name) for name in ("why", "request_id") if form.one(name)}
+        await self.desk.call("node.maintenance", {**params, **given})
 
 
 def _relabelled(held: Mapping[str, str], form: Form) -> dict[str, str]:

@@ -39,6 +39,9 @@ _OPTIONS: Mapping[str, str] = {
     "scale": "--scale",
     "after": "--after",
     "states": "--state",
+    "state": "--state",
+    "kind": "--kind",
+    "label": "--label",
     "labels": "--label",
     "heard_by": "--heard-by",
     "draining": "--draining",
@@ -73,6 +76,7 @@ _COMMANDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "trace.search": (("traces",), ()),
     "trace.get": (("trace",), ("trace_id",)),
     "vm.list": (("vms",), ()),
+    "node.drivers": (("image", "drivers"), ("node",)),
     "vm.get": (("vm", "show"), ("vm",)),
 }
 

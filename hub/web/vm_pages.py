@@ -1,4 +1,4 @@
-"""Pages about VMs and sandboxes: the list with its form, and one of them with its console."""
+"""Pages about machines: the list, a new one, one order to many, one of them, and its console."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,71 +6,48 @@ from typing import Any
 from hub.web.address import Asked, Field, read
 from hub.web.page import Answer, Answers, Call, Page
 from hub.web.searches import NODES_TO_CHOOSE
+from hub.web.vm_bulk import BULK_PAGES
+from hub.web.vm_new import NEW
+from hub.web.vm_rows import LISTED, actions_of, mark, offered, seen
+from hub.web.vm_tabs import OP_FIELDS, VM, last_order
+
+__all__ = ["CONSOLE", "VM", "VMS", "VM_PAGES", "mark", "offered"]
 
 PAGE_VMS = 100
 SILENT_NAMED = 10
-LIST_FIELDS = (Field("node"), Field("text"), Field("after"), Field("limit", "whole"))
-CONSOLE_BYTES = 16 * 1024
-OPERATIONS_SHOWN = 10
+STATES = ("running", "stopped", "paused", "failed", "unknown")
+FILTERS = (
+    Field("text"),
+    Field("node"),
+    Field("state", "many"),
+    Field("kind"),
+    Field("label", "many"),
+    Field("name"),
+)
+LIST_FIELDS = (*FILTERS, Field("after"), Field("limit", "whole"))
+FILTER_NAMES = tuple(field.name for field in FILTERS)
 DEFAULT_IMAGE = "builtin:shell"
-
-# What can be asked of a VM in each state; the first is what people mostly want.
-OFFERED: Mapping[str, tuple[str, ...]] = {
-    "stopped": ("start", "delete"),
-    "failed": ("start", "delete"),
-    "running": ("stop", "reboot", "pause", "kill"),
-    "paused": ("resume", "stop", "kill"),
-}
-
-LABELS: Mapping[str, str] = {
-    "start": "Start",
-    "stop": "Stop",
-    "kill": "Force stop",
-    "reboot": "Restart",
-    "pause": "Pause",
-    "resume": "Resume",
-    "delete": "Delete",
-}
-
-OP_FIELDS = ("op", "op_node")
-
-
-def offered(vm: Mapping[str, Any]) -> tuple[str, ...]:
-    """The actions that make sense now; none for a VM whose node is silent."""
-    if vm.get("freshness") in ("unreachable", "stale"):
-        return ()
-    if vm.get("task"):
-        return ("kill",) if vm.get("state") in ("running", "paused") else ()
-    return OFFERED.get(str(vm.get("state")), ())
-
-
-def mark(vm: Mapping[str, Any]) -> str:
-    """Which sign stands before the status of a VM."""
-    if vm.get("freshness") in ("unreachable", "stale"):
-        return "unknown"
-    return "busy" if vm.get("task") else str(vm.get("state"))
-
-
-def _seen(vm: Mapping[str, Any]) -> dict[str, Any]:
-    actions = [(action, LABELS[action]) for action in offered(vm)]
-    return {**vm, "actions": actions, "mark": mark(vm)}
-
-
-def _last_order(asked: Asked) -> Mapping[str, Call]:
-    """After an order the address names its operation, so that the page can tell how it goes."""
-    op_id, node = asked.one("op"), asked.one("op_node")
-    return {"op": Call("op.get", {"op_id": op_id, "node": node})} if op_id and node else {}
 
 
 def _list_call(asked: Asked) -> Call:
     return Call("vm.list", {"limit": PAGE_VMS, **read(asked, LIST_FIELDS, OP_FIELDS)})
 
 
+def _list_extras(asked: Asked) -> Mapping[str, Call]:
+    """Nodes to choose from, the last order, and what drivers can where one node is looked at."""
+    calls = {"nodes": Call("node.list", NODES_TO_CHOOSE), **last_order(asked)}
+    if asked.one("node"):
+        calls["drivers"] = Call("node.drivers", {"node": asked.one("node")})
+    return calls
+
+
 def _list(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
     items = answer.get("items", [])
     nodes, silent = extras.get("nodes", {}).get("items", []), answer.get("missing_nodes", [])
+    drivers = extras.get("drivers", {}).get("drivers", [])
+    abilities = {each.get("name"): each.get("capabilities") or [] for each in drivers}
     return {
-        "rows": [_seen(vm) for vm in items],
+        "rows": [_row(vm, abilities) for vm in items],
         "rows_total": answer.get("total", len(items)),
         "cursor": answer.get("cursor"),
         "silent": silent[:SILENT_NAMED],
@@ -78,32 +55,29 @@ def _list(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
         "nodes": nodes,
         "op": extras.get("op"),
         "wish": {"image": DEFAULT_IMAGE, "node": asked.one("node"), "start": "1"},
+        "states": STATES,
+        "chosen": {name: asked.many(name) for name in FILTER_NAMES if asked.many(name)},
     }
 
 
-def _vm_call(asked: Asked) -> Call:
-    return Call("vm.get", {"vm": asked.parts["vm"], **read(asked, (Field("node"),), OP_FIELDS)})
+def _row(vm: Mapping[str, Any], abilities: Mapping[str, Any]) -> dict[str, Any]:
+    names = [name for name in LISTED if name != "reset" or vm.get("kind") == "vm"]
+    buttons = actions_of(vm, names, abilities.get(str(vm.get("driver"))))
+    return {**seen(vm), "buttons": buttons}
 
 
-def _vm_extras(asked: Asked) -> Mapping[str, Call]:
-    node = {"node": asked.one("node")} if asked.one("node") else {}
-    vm = {"vm": asked.parts["vm"], **node}
-    calls = {
-        "console": Call("vm.console.log", {**vm, "limit": CONSOLE_BYTES}),
-        **_last_order(asked),
-    }
-    if node:
-        calls["operations"] = Call("op.list", {**vm, "limit": OPERATIONS_SHOWN})
-    return calls
+def _console_call(asked: Asked) -> Call:
+    fields = read(asked, (Field("node"),), ("mode", "from"))
+    return Call("vm.get", {"vm": asked.parts["vm"], **fields})
 
 
-def _vm(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
+def _console(asked: Asked, answer: Answer, extras: Answers) -> Mapping[str, Any]:
+    """`from` is the hub whose page moved here when that hub was lost."""
     return {
-        "vm": _seen(answer),
+        "vm": answer,
         "vm_name": asked.parts["vm"],
-        "console": extras.get("console", {}),
-        "operations": extras.get("operations", {}).get("items", []),
-        "op": extras.get("op"),
+        "mode": "ro" if asked.one("mode") == "ro" else "rw",
+        "moved_from": asked.one("from"),
     }
 
 
@@ -113,19 +87,19 @@ VMS = Page(
     template="vms.html",
     section="vms",
     main=_list_call,
-    extras=lambda asked: {"nodes": Call("node.list", NODES_TO_CHOOSE), **_last_order(asked)},
+    extras=_list_extras,
     shape=_list,
     is_live=True,
 )
-VM = Page(
-    path="/vms/{vm}",
-    twin="/vms/{vm}.json",
-    template="vm.html",
+
+CONSOLE = Page(
+    path="/vms/{vm}/console",
+    twin="/vms/{vm}/console.json",
+    template="vm_console.html",
     section="vms",
-    main=_vm_call,
-    extras=_vm_extras,
-    shape=_vm,
-    is_live=True,
+    main=_console_call,
+    shape=_console,
+    reaches_hubs=True,
 )
 
-VM_PAGES = (VMS, VM)
+VM_PAGES = (VMS, NEW, *BULK_PAGES, VM, CONSOLE)

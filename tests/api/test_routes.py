@@ -183,7 +183,7 @@ async def test_a_link_of_the_node_itself_is_accepted(world: World) -> None:
 
 async def test_links_are_the_only_sockets(world: World) -> None:
     sockets = [route.path for route in world.app.routes if isinstance(route, WebSocketRoute)]
-    assert sockets == ["/edge/link"]
+    assert sockets == ["/edge/link", "/console/stream", "/peer/stream"]
 
 
 async def test_refusals_disturb_nobody(world: World) -> None:

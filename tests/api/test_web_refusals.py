@@ -135,7 +135,9 @@ async def test_without_a_session_there_is_no_page_no_twin_and_no_file() -> None:
         for spec in web.specs:
             if spec.path != "/login" and "GET" in spec.methods:
                 answer = await client.get(
-                    spec.path.format_map({"node": "n", "vm": "v", "trace_id": "t", "incident": "i"})
+                    spec.path.format_map(
+                        {"node": "n", "vm": "v", "trace_id": "t", "incident": "i", "op": "o"}
+                    )
                 )
                 assert answer.status_code == 303, spec.path
                 assert answer.headers["location"].startswith("/login?next=%2F")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.api.vm_web_answers import vm_answers
 from tests.api.web_ledger_answer import ledger
 from tests.api.web_moments import series, time
 from tests.api.web_query_answers import (
@@ -234,6 +235,7 @@ def full_answers() -> dict[str, Any]:
     )
     found = {"scanned": SCANNED, "coverage": COVERAGE}
     return {
+        **vm_answers(),
         **query_answers(),
         **uptime_answers(),
         "ledger.show": ledger(),

@@ -163,7 +163,7 @@ def test_an_order_sent_through_both_hubs_at_once_has_one_effect(pair: Pair) -> N
 def seen_live(hub: HubProcess) -> dict[str, Any]:
     """The machine as its node tells of it now; empty while only an older word is known."""
     seen = hub.ask("vm.get", vm="web")
-    return seen if seen.get("freshness") != "stale" else {}
+    return seen if seen.get("freshness") == "live" else {}
 
 
 def test_a_machine_outlives_the_agent_that_is_killed(fleet: Fleet) -> None:

@@ -37,7 +37,7 @@ def shown_default(declared: "Field[Any]") -> str:
         return "`1`" if value else "`0`"
     if isinstance(value, tuple):
         return ", ".join(f"`{item}`" for item in value) or "none"
-    if declared.name.endswith("_bytes_max"):
+    if isinstance(value, int) and declared.name.endswith("_bytes_max"):
         return f"`{value // 2**20}MiB`"
     return "none" if value in ("", None) else f"`{value}`"
 

@@ -49,7 +49,8 @@ def test_no_file_is_too_long() -> None:
 def test_nothing_is_left_for_later() -> None:
     """What is missing is an issue, not a remark in the code."""
     marks = re.compile(rb"\b(" + b"|".join([b"TODO", b"FIXME", b"XXX"]) + rb")\b")
-    found = [path for path in files() if path.suffix != ".lock" and path != Path(__file__)]
+    ours = [path for path in files() if "vendor" not in path.parts and path.suffix != ".lock"]
+    found = [path for path in ours if path != Path(__file__)]
     found = [path for path in found if marks.search(path.read_bytes())]
     assert found == [], found
 

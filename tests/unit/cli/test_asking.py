@@ -190,4 +190,4 @@ def test_an_order_that_goes_on_tells_where_to_look(hubs: Hubs, headwater: Run) -
     hubs[0].answers["vm.start"] = {"op_id": "o-7", "state": "running"}
     result = headwater("vm", "start", "box", "--wait", "0")
     assert result.exit_code == 0
-    assert "headwater rpc op.get op_id=o-7" in result.stderr
+    assert "headwater op wait o-7" in result.stderr

@@ -75,5 +75,8 @@ def test_a_machine_is_given_no_new_work_and_what_runs_is_named(
     shown = run(tmp_path, intent.drain, "edge-1").stdout
     assert shown == "edge-1 takes no new work; what runs there goes on: box.\n"
     assert run(tmp_path, intent.undrain, "edge-1").stdout == "edge-1 takes new work.\n"
-    assert hub.asked == [("node.drain", {"node": "edge-1"}), ("node.undrain", {"node": "edge-1"})]
+    (drained, ordered), undrained = hub.asked
+    assert (drained, ordered["node"]) == ("node.drain", "edge-1")
+    assert ordered["request_id"], "as every order, so that another hub can be asked again"
+    assert undrained == ("node.undrain", {"node": "edge-1"})
     assert '"draining":true' in run(tmp_path, intent.drain, "edge-1", "-o", "ndjson").stdout

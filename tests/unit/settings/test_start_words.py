@@ -53,6 +53,8 @@ def test_a_worker_finds_its_hubs_in_the_environment() -> None:
         (["PORT=4317"], "three different ports"),
         (["PORT=65535"], "three different ports"),
         (["HOST=0.0.0.0"], "INSECURE=1"),
+        (["IMAGE_FOLDERS=images"], "IMAGE_FOLDERS.* must be folders by their whole paths"),
+        (["IMAGE_BYTES_MAX=big"], "a size such as 500MiB"),
         (["CONFIG=/absent.toml"], "cannot read /absent.toml"),
     ],
 )
@@ -72,6 +74,24 @@ def test_the_demo_is_two_peered_hubs_and_an_edge() -> None:
     assert "--data /d/hub-2 --host 127.0.0.1 --port 9001 --peers 127.0.0.1:9000" in lines["hub-2"]
     assert "--masters 127.0.0.1:9000,127.0.0.1:9001 --otlp-port 9100" in lines["edge-1"]
     assert "--tail /a,/b" in lines["edge-1"]
+
+
+def test_the_demo_hands_on_to_its_edge_which_images_it_takes() -> None:
+    """By word or environment; what is not said is left to the edge."""
+    words = ["IMAGE_FOLDERS=/a,/b", "IMAGE_URLS=https://example.org/", "IMAGE_BYTES_MAX=4GiB"]
+    environ = {"HEADWATER_IMAGES_BYTES_MAX": "9GiB", "HEADWATER_IMAGE_FREE_BYTES_MIN": "1GiB"}
+    lines = {child.name: " ".join(child.arguments) for child in plan(choose(words, environ)[1])}
+    assert "--image-folders /a,/b --image-urls https://example.org/" in lines["edge-1"]
+    limits = "--image-bytes-max 4GiB --images-bytes-max 9GiB --image-free-bytes-min 1GiB"
+    assert limits in lines["edge-1"]
+    assert not any("--image" in word for child in plan(DemoSettings()) for word in child.arguments)
+
+
+def test_a_file_may_list_what_the_demo_hands_on(tmp_path: Path) -> None:
+    (tmp_path / "h.toml").write_text('[demo]\nimage_folders = ["/a", "/b"]\nimage_bytes_max = 5\n')
+    _, settings = choose([f"CONFIG={tmp_path}/h.toml"], {})
+    edge = " ".join(plan(settings)[-1].arguments)
+    assert "--image-folders /a,/b --image-bytes-max 5" in edge
 
 
 def test_an_open_demo_still_talks_to_itself_by_loopback() -> None:

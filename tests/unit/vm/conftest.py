@@ -12,11 +12,15 @@ from typing import Any, NoReturn
 
 import pytest
 
-from edge.vm.launch import load_state
+from edge.vm import cgroups
+from edge.vm.launch import load_launch, load_state
 from edge.vm.model import VmEvent, VmSettings
 from edge.vm.processes import below, is_alive
-from edge.vm.service import VmService
+from edge.vm.service import Telemetry, VmService
 from shared.runtime import Runtime
+
+from .fake_driver import World
+from .fake_node import FakeNode, OpenFake
 
 
 def nothing(*_: Any) -> NoReturn:
@@ -35,6 +39,7 @@ def folder() -> Iterator[Path]:
     yield path
     for state_file in path.glob("**/state.json"):
         end_shim(state_file.parent)
+        cgroups.remove(load_launch(state_file.parent).groups)
     shutil.rmtree(path)
 
 
@@ -98,6 +103,33 @@ class Node:
 
 
 OpenNode = Callable[..., Awaitable[Node]]
+
+
+@pytest.fixture
+async def world() -> World:
+    """Scripted machines, which outlive agents."""
+    return World()
+
+
+@pytest.fixture
+async def open_fake(folder: Path, runtime: Runtime, world: World) -> AsyncIterator[OpenFake]:
+    """Opens an agent on the same folder and the same scripted machines, as often as asked."""
+    opened: list[FakeNode] = []
+
+    async def open_one(telemetry: Telemetry | None = None, **settings: Any) -> FakeNode:
+        node = FakeNode(folder, runtime, world, VmSettings(**settings), telemetry)
+        await node.service.open()
+        opened.append(node)
+        return node
+
+    yield open_one
+    for node in opened:
+        await node.service.close()
+
+
+@pytest.fixture
+async def fake(open_fake: OpenFake) -> FakeNode:
+    return await open_fake()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge.vm import sandbox
+from edge.vm import sandbox_ground
 from shared.errors import RpcError
 
 from .conftest import Node, OpenNode
@@ -91,10 +91,10 @@ async def test_a_name_must_be_a_plain_label(node: Node, name: str) -> None:
     ("change", "kind"),
     [
         ({"argv": ["/bin/rm"]}, "unauthorized"),
-        ({"image": "debian-12.qcow2", "disks": [{}]}, "driver_unavailable"),
-        ({"image": "builtin:tiny"}, "driver_unavailable"),
+        ({"image": "debian-12.qcow2", "driver": "sandbox"}, "invalid_params"),
+        ({"image": "builtin:shell", "driver": "qemu"}, "invalid_params"),
         ({"image": "template:unknown"}, "not_found"),
-        ({"image": ""}, "driver_unavailable"),
+        ({"image": ""}, "invalid_params"),
         ({"image": 7}, "invalid_params"),
         ({"cpus": 100_000}, "invalid_params"),
         ({"cpus": 1000}, "insufficient"),
@@ -174,14 +174,14 @@ async def test_the_driver_says_what_it_can_do(node: Node) -> None:
 async def test_without_isolation_nothing_is_created_unless_the_node_allows_it(
     open_node: OpenNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "probe", lambda uid: (None, "no namespaces here"))
+    monkeypatch.setattr(sandbox_ground, "probe", lambda uid: (None, "no namespaces here"))
     node = await open_node()
     refused = await refusal_of(node, "vm.create", spec=SHELL)
     assert (refused.kind, "no namespaces here" in str(refused)) == ("driver_unavailable", True)
     await node.service.close()
     node = await open_node(allow_unisolated=True)
     record = await node.create()
-    assert (record["isolation"], record["limits_enforced"]["pids"]) == ("none", False)
+    assert (record["isolation"], record["limits_enforced"]["disk"]) == ("none", False)
     assert (await node.call("vm.stop", vm="box", wait_s=20))["state"] == "done"
     assert (await node.get())["state"] == "stopped"
 
@@ -191,3 +191,18 @@ async def test_the_heartbeat_summary_is_brief_and_current(node: Node) -> None:
     (brief,) = node.service.summary()
     assert (brief["name"], brief["state"], brief["status"]) == ("box", "stopped", "stopped")
     assert "spec" not in brief
+
+
+async def test_an_order_whose_caller_goes_away_in_the_middle_is_carried_out(node: Node) -> None:
+    """The link broke when the order was written down; nobody waits, and the machine must not."""
+    await node.create(start=False)
+    for turns in range(30):
+        order = asyncio.create_task(node.call("vm.start", vm="box", request_id=f"start-{turns}"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        order.cancel()
+        await asyncio.wait([order])
+        done = await node.call("vm.start", vm="box", request_id=f"start-{turns}", wait_s=30)
+        assert done["state"] == "done"
+        stopped = await node.call("vm.stop", vm="box", mode="force", wait_s=30)
+        assert stopped["state"] == "done"

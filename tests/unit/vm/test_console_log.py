@@ -27,7 +27,7 @@ def test_a_flood_keeps_the_newest_bytes_and_a_bounded_size(tmp_path: Path) -> No
     assert page.size == len(whole)
     assert HALF <= len(page.data) <= 2 * HALF
     assert page.data == whole[page.offset :]
-    assert sum(path.stat().st_size for _, path in log_files(tmp_path)) <= 2 * HALF
+    assert sum(Path(path).stat().st_size for _, path in log_files(tmp_path)) <= 2 * HALF
 
 
 def test_a_second_run_goes_on_where_the_first_ended(tmp_path: Path) -> None:

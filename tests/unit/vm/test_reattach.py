@@ -12,6 +12,7 @@ import pytest
 from edge.vm.launch import load_state
 from edge.vm.ledger import Ledger
 from edge.vm.model import Move, Operation, OpState
+from edge.vm.shim import COMMAND
 
 from .conftest import Node, OpenNode, end_shim
 from .waiting import until
@@ -183,7 +184,7 @@ async def test_a_second_start_of_the_same_folder_is_refused_by_the_lock(node: No
     root = Path(__file__).resolve().parents[3]
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-S", "-P", "-m", "edge.vm.shim", str(node.sandbox(record))],
+        [sys.executable, *COMMAND, str(node.sandbox(record))],
         env={"PYTHONPATH": str(root)},
         capture_output=True,
         text=True,

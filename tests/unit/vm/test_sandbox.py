@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.vm import sandbox as sandbox_driver
+from edge.vm import sandbox_ground
 from edge.vm.launch import CONSOLE_SOCKET, load_state
 from edge.vm.model import VmSettings
 from edge.vm.processes import is_alive, stat_of
@@ -232,7 +232,7 @@ async def test_a_killed_shim_takes_its_sandbox_with_it(node: Node) -> None:
 
     await until(is_gone, bool)
     record = await until(node.get, lambda seen: seen["state"] != "running")
-    assert record["reason"] == "lost_while_agent_down"
+    assert record["reason"] == "killed_external"
 
 
 async def test_a_deep_data_folder_does_not_matter(folder: Path, runtime: Runtime) -> None:
@@ -300,7 +300,7 @@ async def test_unisolated_payloads_leave_no_process_behind(
     open_node: OpenNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a namespace, daemons that left the session are still found and ended."""
-    monkeypatch.setattr(sandbox_driver, "probe", lambda uid: (None, "no namespaces here"))
+    monkeypatch.setattr(sandbox_ground, "probe", lambda uid: (None, "no namespaces here"))
     node = await open_node(allow_unisolated=True)
     await node.create()
     assert "WITHOUT isolation" in await until(node.console, lambda seen: "host itself" in seen)
@@ -309,3 +309,34 @@ async def test_unisolated_payloads_leave_no_process_behind(
     assert stat is not None
     await node.call("vm.stop", vm="box", mode="force", wait_s=20)
     assert not is_alive(stat.pid, stat.start_ticks)
+
+
+async def test_a_console_shows_and_takes_bytes_for_several_viewers(node: Node) -> None:
+    """Both see what one of them types; who only looks on cannot type."""
+    await node.create()
+    typist = await node.service.open_console({"vm": "box"})
+    looker = await node.service.open_console({"vm": "box", "mode": "ro"})
+    await typist.resize(123, 45)
+    await typist.write(b"stty size\n")
+    for console in (typist, looker):
+        seen = b""
+        while b"45 123" not in seen:
+            seen += await console.read()
+    with pytest.raises(RpcError, match="look on only"):
+        await looker.write(b"x")
+    await node.call("vm.stop", vm="box", mode="force", wait_s=30)
+    for console in (typist, looker):
+        while await console.read():
+            continue
+        await console.close()
+    with pytest.raises(RpcError, match="does not run"):
+        await node.service.open_console({"vm": "box"})
+
+
+async def test_what_a_sandbox_uses_is_measured(node: Node) -> None:
+    await node.create()
+    used = await node.call("vm.stats", vm="box")
+    assert used["processes"] >= 1
+    assert used["memory_bytes"] > 100_000
+    await node.call("vm.stop", vm="box", mode="force", wait_s=30)
+    assert (await node.call("vm.stats", vm="box"))["memory_bytes"] is None

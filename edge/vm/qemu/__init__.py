@@ -1,0 +1,1 @@
+"""The `qemu` driver: real machines, each a QEMU process of its own that outlives the agent."""

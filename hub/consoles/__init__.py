@@ -1,0 +1,1 @@
+"""Consoles of machines for people: tickets, and the socket that a browser or the command line opens."""
