@@ -83,12 +83,22 @@ class Expiry:
 
     async def _stop(self, vm: Vm) -> None:
         patience = vm.spec.stop_timeout_s
-        work: Work = lambda progress: self._actions.stop(vm.id, progress, None, patience)  # noqa: E731
-        await self._do(vm, "vm.stop", Move.STOP, work, patience + KILL_SECONDS_MAX)
+        await self._do(
+            vm,
+            "vm.stop",
+            Move.STOP,
+            lambda progress: self._actions.stop(vm.id, progress, None, patience),
+            patience + KILL_SECONDS_MAX,
+        )
 
     async def _delete(self, vm: Vm) -> None:
-        work: Work = lambda progress: self._actions.delete(vm.id, progress)  # noqa: E731
-        await self._do(vm, "vm.delete", Move.DELETE, work, KILL_SECONDS_MAX)
+        await self._do(
+            vm,
+            "vm.delete",
+            Move.DELETE,
+            lambda progress: self._actions.delete(vm.id, progress),
+            KILL_SECONDS_MAX,
+        )
 
     async def _do(self, vm: Vm, method: str, move: Move, work: Work, seconds_max: float) -> None:
         ask = Ask(method, move, self._runtime.token_hex(12), "", requested_by=BY)

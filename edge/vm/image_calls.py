@@ -127,8 +127,9 @@ class ImageCalls:
         if wish.sha256 is None:
             is_whole = have == wish.size_bytes
             return {"upload": wish.upload, "offset": have, "is_whole": is_whole}
-        begin = lambda: self._end_upload(ask, wish)  # noqa: E731
-        return await self._door.enter(ask, wish.name, wish.wait_s, begin)
+        return await self._door.enter(
+            ask, wish.name, wish.wait_s, lambda: self._end_upload(ask, wish)
+        )
 
     async def _take(self, wish: Piece, data: bytes) -> int:
         if not self._uploads.is_known(wish.upload):

@@ -12,7 +12,7 @@ from edge.vm.drivers import Drivers
 from edge.vm.image_clone import Clone, Cloner
 from edge.vm.model import Move, Operation, Power, Spec, State, Vm, VmSettings
 from edge.vm.once import Call, Once
-from edge.vm.operations import Ask, Operations, Work
+from edge.vm.operations import Ask, Operations
 from edge.vm.records import Records
 from shared.errors import RpcError
 from shared.runtime import Runtime
@@ -274,8 +274,7 @@ class Orders:
             if vm.state is State.ABSENT:
                 return await self._operations.nothing_to_do(ask, vm)
             _check_admitted(vm, ask.move, wish)
-            work: Work = lambda progress: act(vm.id, progress)  # noqa: E731
-            return await self._operations.submit(ask, vm.id, work)
+            return await self._operations.submit(ask, vm.id, lambda progress: act(vm.id, progress))
 
     def _target(self, target: str, move: Move) -> Vm:
         """The machine meant; a deleted one only when it is to be deleted."""

@@ -65,13 +65,14 @@ def boots(accel: str, disk: Path, seconds: float) -> bool:
         *("-device", "virtio-blk-pci,drive=disk0"),
     ]
     deadline = time.monotonic() + seconds
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     try:
-        process = subprocess.Popen(words, **pipes)  # type: ignore[call-overload]
+        process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=nowhere)
     except OSError:
         return False
     with process:
         try:
+            assert process.stdout is not None  # It is a pipe.
             return _says_banner(process.stdout.fileno(), deadline)
         finally:
             process.kill()
